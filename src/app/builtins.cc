@@ -18,12 +18,24 @@
 #include "observe/tracer.h"
 #include "options/component_options.h"
 #include "options/options.h"
+#include "remote/remote_source.h"
 #include "sources/directory/directory_source.h"
 #include "sources/ensemble/ensemble_source.h"
 #include "sources/fixed/fixed_source.h"
 #include "sources/objectstore/object_store_source.h"
 
 namespace penstock {
+
+namespace {
+
+// Null: versions are not kept for other servers.
+tfs::LeaseFunction LeaseOf(const Settings& settings, core::Manager& manager) {
+  if (settings.version_lease_ms == 0) return nullptr;
+  return [&manager, time = std::chrono::milliseconds(settings.version_lease_ms)](
+             const core::ServableId& id) { manager.Lease(id, time); };
+}
+
+}  // namespace
 
 const OptionTable& AllOptions() {
   static const OptionTable options =
@@ -49,7 +61,7 @@ StatusOr<std::vector<std::unique_ptr<net::Frontend>>> MakeFrontends(
   frontends.push_back(std::make_unique<tfs::TfsGrpc>(
       with.options.Get<tfs::PredictOptions>(), with.engine, with.metrics,
       tfs::ReloadAccessOf(settings.reload_rpc, StandsInForTfs(settings), HasAdminPort(settings)),
-      submit, &with.request_logs));
+      submit, &with.request_logs, LeaseOf(settings, with.manager)));
   frontends.push_back(std::make_unique<tfs_rest::RestFrontend>(
       tfs_rest::RestOptions{.decoder = settings.json,
                             .write = with.options.Get<tfs::PredictOptions>().write},
@@ -84,6 +96,7 @@ Sources MakeSources(const OptionValues& options, const SourceDependencies& with)
   sources.push_back(
       std::make_unique<FixedSource>("a built-in model", IsBuiltinPath, with.make_loader));
   sources.push_back(std::make_unique<EnsembleSource>(with.manager, with.make_loader));
+  sources.push_back(std::make_unique<remote::RemoteSource>(with.remote_watches, with.make_loader));
   sources.push_back(std::make_unique<ObjectStoreSource>(std::move(stores), with.make_loader));
   sources.push_back(std::make_unique<DirectorySource>(folders, with.make_loader));
   return sources;

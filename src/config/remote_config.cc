@@ -50,6 +50,17 @@ StatusOr<RemoteVersion> ReadRemote(const config::Remote& from, std::string_view 
       return InvalidArgument("the model_version {} is negative", from.model_version());
     remote.model_version = core::VersionNumber{from.model_version()};
   }
+  remote.is_followed = !from.has_version() && !from.has_model_version() && from.label().empty();
+  if (from.min_replicas() != 0) {
+    if (!remote.is_followed)
+      return InvalidArgument(
+          "it has min_replicas, which only counts if the versions are those of the targets: leave "
+          "out version, model_version and label");
+    if (from.min_replicas() < 1 || from.min_replicas() > kTargetsMax)
+      return InvalidArgument("its min_replicas is {}; it may be 1 to {}", from.min_replicas(),
+                             kTargetsMax);
+    remote.min_replicas = from.min_replicas();
+  }
   if (from.has_tls()) {
     ASSIGN_OR_RETURN(remote.tls, ReadRemoteTls(from.tls()));
   }
@@ -137,6 +148,13 @@ StatusOr<RemoteTarget> ParseRemoteTarget(std::string_view text) {
   return target;
 }
 
+bool HaveSameConnections(const RemoteVersion& a, const RemoteVersion& b) {
+  RemoteVersion like_b = a;
+  like_b.targets = b.targets;
+  like_b.min_replicas = b.min_replicas;
+  return like_b == b;
+}
+
 uint64_t RevisionOf(const RemoteVersion& remote) {
   uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
   const auto add = [&hash](std::string_view text) {
@@ -148,6 +166,7 @@ uint64_t RevisionOf(const RemoteVersion& remote) {
   add(remote.model_version ? std::to_string(remote.model_version->value) : "");
   add(remote.label);
   add(remote.is_idempotent ? "idempotent" : "");
+  if (remote.is_followed) add("followed " + std::to_string(remote.min_replicas));
   add(remote.token_file);
   if (remote.tls) {
     add("tls");
@@ -163,6 +182,10 @@ StatusOr<std::vector<RemoteVersion>> ReadRemotes(const config::ModelOptions& opt
   const auto read = [name](const config::Remote& from) { return ReadRemote(from, name); };
   ASSIGN_OR_RETURN(std::vector<RemoteVersion> remotes,
                    ReadDeclaredVersions<RemoteVersion>(options.remote(), "remote", read));
+  if (remotes.size() > 1 && std::ranges::any_of(remotes, &RemoteVersion::is_followed))
+    return InvalidArgument(
+        "has several remotes, and one without a version, whose versions are those of its targets; "
+        "give each a version");
   if (!remotes.empty()) TRY(CheckNoRunOptions(options, "a remote", "at the targets"));
   return remotes;
 }

@@ -44,6 +44,9 @@ struct RemoteVersion {
   };
 
   core::VersionNumber version{1};
+  // The versions are those that the targets have; `version` and `model_version` mean nothing.
+  bool is_followed = false;
+  int min_replicas = 1;  // targets that must have a version before it is served
   std::vector<RemoteTarget> targets = {};
   std::string model = {};  // its name there
   std::optional<core::VersionNumber> model_version = std::nullopt;
@@ -53,6 +56,14 @@ struct RemoteVersion {
   std::string token_file = {};
   bool operator==(const RemoteVersion&) const = default;
 };
+
+// True if only the targets, or the number of them that must have a version, differ.
+bool HaveSameConnections(const RemoteVersion& a, const RemoteVersion& b);
+
+// True if a model with these has the versions of its targets.
+inline bool IsFollowed(const std::vector<RemoteVersion>& remotes) {
+  return !remotes.empty() && remotes.front().is_followed;
+}
 
 // Changes with each difference of two versions.
 uint64_t RevisionOf(const RemoteVersion& remote);

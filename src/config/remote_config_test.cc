@@ -20,7 +20,7 @@ StatusOr<std::vector<ConfiguredModel>> ParseWithRemote(const std::string& remote
 
 TEST(RemoteConfigTest, IsRead) {
   const auto models = ParseWithRemote(R"(
-      remote { targets: "a:8500" targets: "[::1]:9000" }
+      remote { version: 1 targets: "a:8500" targets: "[::1]:9000" }
       remote { version: 7 targets: "b:1" model: "there" model_version: 3 idempotent: true
                tls { ca_file: "ca.pem" server_name: "b" } token_file: "token" })");
   ASSERT_TRUE(models.ok()) << models.status();
@@ -43,6 +43,22 @@ TEST(RemoteConfigTest, IsRead) {
   EXPECT_EQ(second.tls->ca_file, "ca.pem");
   EXPECT_EQ(second.token_file, "token");
   EXPECT_NE(RevisionOf(first), RevisionOf(second));
+}
+
+TEST(RemoteConfigTest, WithoutAVersionItFollowsItsTargets) {
+  const auto read = [](const std::string& fields) {
+    return ParseWithRemote("remote { targets: \"a:1\" " + fields + " }")->front().remotes[0];
+  };
+  const RemoteVersion followed = read("min_replicas: 2");
+  EXPECT_TRUE(followed.is_followed);
+  EXPECT_EQ(followed.min_replicas, 2);
+  EXPECT_EQ(read("").min_replicas, 1);
+  EXPECT_TRUE(HaveSameConnections(followed, read("targets: \"b:1\"")));
+  EXPECT_FALSE(HaveSameConnections(followed, read("model: \"other\"")));
+  for (const std::string fields : {"version: 1", "model_version: 3", "label: \"x\""}) {
+    EXPECT_FALSE(read(fields).is_followed) << fields;
+    EXPECT_EQ(read(fields).version, core::VersionNumber{1});
+  }
 }
 
 TEST(RemoteConfigTest, ATargetMayBeANameInTheDns) {
@@ -83,6 +99,9 @@ TEST(RemoteConfigTest, RefusesWhatHasNoMeaning) {
       {"remote { targets: \"a:1\" token_file: \"t\" }", "", "but no tls"},
       {"remote { targets: \"a:1\" tls { key_file: \"k\" } }", "", "needs both"},
       {good + good, "", "two remotes of version 1"},
+      {good + "remote { version: 2 targets: \"a:1\" }", "", "give each a version"},
+      {"remote { version: 1 targets: \"a:1\" min_replicas: 2 }", "", "leave out version"},
+      {"remote { targets: \"a:1\" min_replicas: -1 }", "", "its min_replicas is -1"},
       {good + " batching {}", "", "has a remote, and batching"},
       {good, "base_path: \"/m\"", "both a remote and a base_path"},
       {good, "model_platform: \"tensorflow\"", "has a remote, and so no model_platform"},

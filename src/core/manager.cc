@@ -221,6 +221,35 @@ void Manager::EndHold(const std::string& name, uint64_t hold) {
   Advance(found->second);
 }
 
+void Manager::Lease(const ServableId& id, Duration time) {
+  const Change change(*this);
+  Model* const model = FindConfigured(id.name);
+  if (model == nullptr || !model->versions.IsReady(id.version)) return;
+  const SteadyTime end = background_.Now() + time;
+  const auto [lease, is_new] = model->leases.try_emplace(id.version);
+  lease->second.end = std::max(lease->second.end, end);
+  if (!is_new) return;
+  lease->second.hold = ++hold_count_;
+  model->holds.emplace(lease->second.hold, id.version);
+  background_.RunAt(end, [this, id] { ReviewLease(id); });
+}
+
+void Manager::ReviewLease(const ServableId& id) {
+  const Change change(*this);
+  const auto found = models_.find(id.name);
+  if (found == models_.end()) return;
+  Model& model = found->second;
+  const auto lease = model.leases.find(id.version);
+  if (lease == model.leases.end()) return;
+  if (background_.Now() < lease->second.end) {
+    background_.RunAt(lease->second.end, [this, id] { ReviewLease(id); });
+    return;
+  }
+  model.holds.erase(lease->second.hold);
+  model.leases.erase(lease);
+  Advance(model);
+}
+
 void Manager::NoteProblem(const ServableId& id, const Status& problem, bool can_answer) {
   const Change change(*this);
   Model* const model = FindConfigured(id.name);

@@ -87,6 +87,9 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   // has room for one version only. Returns the number for EndHold; 0: the model is not configured.
   uint64_t Hold(const ServableId& id);
   void EndHold(const std::string& model, uint64_t hold);
+  // Holds a version for `time`, on behalf of another server. Further leases of it prolong the hold.
+  // Does nothing if the version is not ready.
+  void Lease(const ServableId& id, Duration time);
   // Loads a ready version again, on this thread, and puts the result in its place, without a gap.
   // For loads that are quick, and take no memory to speak of. Requests keep what they have. An
   // error changes nothing. Errors: those of the loader; FAILED_PRECONDITION if the version is not
@@ -227,6 +230,8 @@ class Manager final : public AspiredTarget, private LoadRunner::Owner {
   // versions. May erase the model.
   void Advance(Model& model) REQUIRES(mutex_);
   void StartUnload(Model& model, VersionNumber number) REQUIRES(mutex_);
+  // Ends the lease if nobody has prolonged it.
+  void ReviewLease(const ServableId& id) EXCLUDES(mutex_);
   void UnloadAll(Model& model) REQUIRES(mutex_);
   // Unloads the entry after the next snapshot is published.
   void Release(ToUnload item) REQUIRES(mutex_);

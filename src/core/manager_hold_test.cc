@@ -54,6 +54,23 @@ TEST_F(ManagerHoldTest, ThePolicyForOneVersionInMemoryGoesFirst) {
   EXPECT_FALSE(manager_.GetHandle("m", VersionNumber{1}).ok());
 }
 
+TEST_F(ManagerHoldTest, ALeaseEndsUnlessItIsProlonged) {
+  AspireAndWait(Aspire(FakeVersion(1, NewPlan())));
+  manager_.Lease({"m", {1}}, std::chrono::hours(1));
+  manager_.Lease({"m", {1}}, std::chrono::milliseconds(1));  // it stays the longer one
+  manager_.Lease({"m", {7}}, std::chrono::hours(1));         // there is none
+  AspireAndWait(Aspire(FakeVersion(2, NewPlan())));
+  EXPECT_EQ(Serving(), 2);
+  EXPECT_TRUE(manager_.GetHandle("m", VersionNumber{1}).ok());
+  AspireAndWait(Aspire(FakeVersion(3, NewPlan())));
+  EXPECT_FALSE(manager_.GetHandle("m", VersionNumber{2}).ok());
+  manager_.Lease({"m", {3}}, std::chrono::milliseconds(20));
+  AspireAndWait(Aspire(FakeVersion(4, NewPlan())));
+  EXPECT_TRUE(manager_.WaitFor([&] { return !manager_.GetHandle("m", VersionNumber{3}).ok(); }));
+  EXPECT_EQ(Serving(), 4);
+  EXPECT_TRUE(manager_.GetHandle("m", VersionNumber{1}).ok());
+}
+
 TEST_F(ManagerHoldTest, ARenewedVersionIsReplacedWithoutAGap) {
   const auto plan = NewPlan();
   AspireAndWait(Aspire(FakeVersion(1, plan)));

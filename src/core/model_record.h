@@ -91,6 +91,12 @@ struct ModelRecord {
   ModelVersions versions;
   std::map<std::string, VersionNumber> labels;  // as requests find them
   std::map<uint64_t, VersionNumber> holds;      // by their numbers; see Manager::Hold
+  // The holds that have an end; see Manager::Lease.
+  struct Lease {
+    uint64_t hold = 0;
+    SteadyTime end;
+  };
+  std::map<VersionNumber, Lease> leases;
   // For a model on demand:
   bool is_demanded = false;
   ModelUse use;

@@ -93,6 +93,7 @@ std::map<core::VersionNumber, core::ComposedVersion> ComposedVersions(
                                .label = step.model.label});
     }
   }
+  if (IsFollowed(model.remotes)) return versions;
   for (const RemoteVersion& remote : model.remotes)
     versions[remote.version].revision = RevisionOf(remote);
   return versions;

@@ -23,7 +23,8 @@ Status CheckEnsembles(const std::vector<ConfiguredModel>& models, std::string_vi
 std::map<std::string, std::set<core::VersionNumber>, std::less<>> VersionsOfSteps(
     const std::vector<ConfiguredModel>& models);
 
-// The versions of an ensemble as its source needs them.
+// The versions that the configuration declares, as their source needs them: of an ensemble, or of a
+// remote model unless it has those of its targets.
 std::map<core::VersionNumber, core::ComposedVersion> ComposedVersions(const ConfiguredModel& model);
 
 }  // namespace penstock

@@ -107,10 +107,9 @@ TEST_F(ModelListTest, ModelsThatCannotBeServed) {
   };
   EXPECT_THAT(check("a", "builtin:nothing"),
               HasSubstr("file: model 'a': there is no built-in model"));
-  EXPECT_THAT(
-      check("a", "gs://bucket/a"),
-      HasSubstr("file: model 'a' has the base_path 'gs://bucket/a': there is no source for "
-                "gs://, only for a built-in model, an ensemble or a remote model, a folder"));
+  EXPECT_THAT(check("a", "gs://bucket/a"),
+              HasSubstr("file: model 'a' has the base_path 'gs://bucket/a': there is no source for "
+                        "gs://, only for a built-in model, an ensemble, a remote model, a folder"));
   EXPECT_EQ(check("a\377", "/a"), "file: the model's name 'a\uFFFD' is not UTF-8");
 }
 

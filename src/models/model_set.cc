@@ -61,6 +61,7 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
       remote_settings_(settings.remote),
       allowed_targets_(remote_settings_.targets),
       remote_loops_(remote_settings_.loops, remote_settings_.connect_timeout),
+      remote_watches_(remote_settings_, remote_loops_),
       recent_bytes_(std::make_shared<Allowance>(recent_options_.total_bytes_max)),
       backends_(backends),
       metrics_(metrics),
@@ -77,7 +78,8 @@ ModelSet::ModelSet(const Settings& settings, BackendHost& backends, MetricsRegis
               [this](const std::string& model, uint64_t estimated_bytes) {
                 return memory_history_.Estimate(model, /*backend=*/"", estimated_bytes);
               },
-          .manager = &manager_})) {}
+          .manager = &manager_,
+          .remote_watches = &remote_watches_})) {}
 
 struct ModelSet::Parts {
   std::vector<core::ModelConfig> configs;
@@ -87,6 +89,7 @@ struct ModelSet::Parts {
   RequestLogList request_logs;
   std::map<std::string, schedule::ModelLimits, std::less<>> limits;
   std::set<std::string> names;
+  std::map<std::string, RemoteVersion> followed;  // remote models with the versions of the targets
 };
 
 Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_view where,
@@ -112,6 +115,8 @@ Status ModelSet::Apply(const std::vector<ConfiguredModel>& models, std::string_v
     ++generation_;
     entries_ = std::move(parts.entries);
   }
+  // Before its source asks for them.
+  remote_watches_.Set(parts.followed);
   experiments_.Set(parts.experiments);
   request_logs_.Set(parts.request_logs);
   scheduler_.SetModels(std::move(parts.limits));
@@ -167,6 +172,7 @@ ModelSet::Parts ModelSet::Divide(const std::vector<ConfiguredModel>& models,
     if (model.request_log) parts.request_logs.emplace(model.name, *model.request_log);
     parts.limits.emplace(model.name, LimitsOf(model.scheduling, default_limits_));
     parts.names.insert(model.name);
+    if (IsFollowed(model.remotes)) parts.followed.emplace(model.name, model.remotes.front());
     const auto source = std::ranges::find_if(
         sources_, [&](const auto& each) { return each->Matches(model.base_path); });
     source_model.generation = generation;
@@ -245,9 +251,20 @@ Status ModelSet::CheckMoves(const std::vector<ConfiguredModel>& models,
 
 Status ModelSet::CheckGraphs(const ConfiguredModel& model, const Entry& entry,
                              std::string_view where) const {
+  const bool is_followed = IsFollowed(entry.remotes) || IsFollowed(model.remotes);
+  const bool has_same_connections =
+      IsFollowed(entry.remotes) && IsFollowed(model.remotes) &&
+      HaveSameConnections(entry.remotes.front(), model.remotes.front());
   for (const core::VersionStatus& known : manager_.VersionStatuses(model.name)) {
     using core::VersionState;
     if (known.state != VersionState::kAvailable && known.state != VersionState::kLoading) continue;
+    if (is_followed && !has_same_connections)
+      return Error(StatusCode::kFailedPrecondition,
+                   "{}: model '{}': of its remote, which has the versions of its targets and is "
+                   "loaded, only "
+                   "the targets and min_replicas can change; remove the model first",
+                   where, model.name);
+    if (is_followed) continue;
     const core::VersionNumber version = known.id.version;
     const auto former = std::ranges::find(entry.remotes, version, &RemoteVersion::version);
     const auto remote = std::ranges::find(model.remotes, version, &RemoteVersion::version);
@@ -347,6 +364,13 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeEnsembleLoader(
 
 StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeRemoteLoader(
     const core::ServableId& id, const std::vector<RemoteVersion>& remotes) {
+  if (IsFollowed(remotes)) {
+    std::shared_ptr<remote::VersionWatch> watch = remote_watches_.Find(id.name);
+    if (watch == nullptr) return Error(StatusCode::kNotFound, "the model was removed");
+    return std::make_unique<remote::RemoteLoader>(id, remotes.front(), remote_settings_,
+                                                  remote_loops_, engine_, metrics_, inline_options_,
+                                                  std::move(watch));
+  }
   const auto remote = std::ranges::find(remotes, id.version, &RemoteVersion::version);
   if (remote == remotes.end())
     return Error(StatusCode::kNotFound, "the configuration has no remote of this version");
@@ -446,7 +470,7 @@ bool ModelSet::LacksVersion(const ConfiguredModel& model, core::VersionNumber ve
   if (!model.ensembles.empty())
     return std::ranges::find(model.ensembles, version, &ensemble::Graph::version) ==
            model.ensembles.end();
-  if (!model.remotes.empty())
+  if (!model.remotes.empty() && !IsFollowed(model.remotes))
     return std::ranges::find(model.remotes, version, &RemoteVersion::version) ==
            model.remotes.end();
   const core::ModelSource* const source = FindSource(sources_, model.base_path);

@@ -27,7 +27,9 @@
 #include "options/component_options.h"
 #include "options/settings.h"
 #include "remote/allowed_targets.h"
-#include "remote/core.h"
+#include "remote/loops.h"
+#include "remote/settings.h"
+#include "remote/version_watch.h"
 #include "request_log/request_logs.h"
 #include "schedule/scheduler.h"
 
@@ -39,7 +41,8 @@ struct SourceDependencies {
   // Makes the loader for the files of a version. Thread-safe.
   core::LoaderFactory make_loader;
   core::MemoryEstimator estimate_memory;
-  core::Manager* manager = nullptr;  // null: the sources only list versions
+  core::Manager* manager = nullptr;                  // null: the sources only list versions
+  remote::VersionWatches* remote_watches = nullptr;  // null: the same
 };
 using SourcesFactory = std::function<Sources(const SourceDependencies&)>;
 
@@ -170,6 +173,7 @@ class ModelSet final {
   const remote::RemoteSettings remote_settings_;
   const remote::AllowedTargets allowed_targets_;
   remote::RemoteLoopsOwner remote_loops_;
+  remote::VersionWatches remote_watches_;
   const std::shared_ptr<Allowance> recent_bytes_;  // of all models together
   BackendHost& backends_;
   MetricsRegistry& metrics_;

@@ -8,6 +8,7 @@
 
 #include "backends/builtin/builtin_models.h"
 #include "models/model_set.h"
+#include "remote/remote_source.h"
 #include "sources/directory/directory_source.h"
 #include "sources/ensemble/ensemble_source.h"
 #include "sources/fixed/fixed_source.h"
@@ -23,6 +24,7 @@ inline Sources MakeTestSources(const SourceDependencies& with) {
   sources.push_back(
       std::make_unique<FixedSource>("a built-in model", IsBuiltinPath, with.make_loader));
   sources.push_back(std::make_unique<EnsembleSource>(with.manager, with.make_loader));
+  sources.push_back(std::make_unique<remote::RemoteSource>(with.remote_watches, with.make_loader));
   sources.push_back(std::make_unique<DirectorySource>(folders, with.make_loader));
   return sources;
 }

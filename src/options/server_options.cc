@@ -112,6 +112,13 @@ const OptionRow kRows[] = {
      .unit = "ms",
      .max = kDayMs},
     {.group = option_group::kModels,
+     .name = "version_lease_ms",
+     .target = Field<&Settings::version_lease_ms>(),
+     .sentence = "A version that is replaced stays for this time after a server with a remote "
+                 "model has last asked for it; 0: it does not stay for others.",
+     .unit = "ms",
+     .max = kDayMs},
+    {.group = option_group::kModels,
      .name = "servable_versions_always_present",
      .target = Field<&Settings::servable_versions_always_present>(),
      .sentence =
@@ -639,6 +646,13 @@ const OptionRow kRows[] = {
      .target = In<milliseconds, &Settings::remote, &remote::RemoteSettings::health_interval>(),
      .sentence =
          "Time between two questions to a target whether it has the model; 0: none is asked.",
+     .max = kIntMax},
+    {.group = option_group::kTimeouts,
+     .name = "remote_version_interval_ms",
+     .target = In<milliseconds, &Settings::remote, &remote::RemoteSettings::version_interval>(),
+     .sentence = "Time between two questions to a target which versions it has, for remote models "
+                 "without a declared version. Less than half of version_lease_ms of the targets.",
+     .min = 10,
      .max = kIntMax},
     {.group = option_group::kTimeouts,
      .name = "remote_dns_interval_ms",

@@ -57,6 +57,7 @@ struct Settings {
   std::string state_file;
   std::string table_secrets_path;
   int64_t version_settle_ms = 1000;
+  int64_t version_lease_ms = 10'000;
   bool servable_versions_always_present = false;
   bool allow_version_labels_for_unavailable_models = false;
   int64_t num_load_threads = 0;

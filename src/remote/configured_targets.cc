@@ -25,6 +25,7 @@ ConfiguredTargets::ConfiguredTargets(std::string model, std::vector<RemoteTarget
 
 void ConfiguredTargets::Start(Changed changed) {
   loop().Post([self = shared_from_this(), changed = std::move(changed)]() mutable {
+    if (self->is_stopped_) return;
     self->changed_ = std::move(changed);
     if (self->names_.empty()) return self->changed_(self->List());
     self->LookUp();
@@ -41,12 +42,16 @@ void ConfiguredTargets::Refresh() {
 void ConfiguredTargets::Stop() {
   std::promise<void> stopped;
   loop().Post([this, &stopped] {
-    is_stopped_ = true;
-    changed_ = nullptr;
-    Disarm();
+    StopOnLoop();
     stopped.set_value();
   });
   stopped.get_future().wait();
+}
+
+void ConfiguredTargets::StopOnLoop() {
+  is_stopped_ = true;
+  changed_ = nullptr;
+  Disarm();
 }
 
 void ConfiguredTargets::LookUp() {

@@ -28,6 +28,8 @@ class ConfiguredTargets final : public TargetSource,
   void Start(Changed changed) override;
   void Refresh() override;
   void Stop() override;
+  // The same, on the thread of loop 0.
+  void StopOnLoop();
 
  private:
   // A name in the DNS.

@@ -3,29 +3,10 @@
 
 #include <utility>
 
-#include "remote/configured_targets.h"
+#include "remote/channel_options.h"
 
 namespace penstock::remote {
 namespace {
-
-net::ChannelOptions ChannelOf(const FoundTarget& target, const RemoteVersion& remote,
-                              const RemoteSettings& settings) {
-  net::ChannelOptions options;
-  options.host = target.host;
-  options.port = target.port;
-  options.name = target.name;
-  if (remote.tls)
-    options.tls = std::make_unique<net::ClientTlsOptions>(
-        net::ClientTlsOptions{.ca_file = remote.tls->ca_file,
-                              .certificate_file = remote.tls->certificate_file,
-                              .key_file = remote.tls->key_file,
-                              .server_name = remote.tls->server_name});
-  options.connect_timeout = settings.connect_timeout;
-  options.keepalive_time = settings.keepalive_time;
-  options.keepalive_timeout = settings.keepalive_timeout;
-  options.calls_max = settings.calls_max;
-  return options;
-}
 
 // Failing connections ask the source to look again once in this time.
 constexpr Duration kRefreshMin = std::chrono::seconds(1);
@@ -71,15 +52,15 @@ RemoteMetrics::RemoteMetrics(const core::ServableId& id, MetricsRegistry& regist
 
 RemoteCore::RemoteCore(core::ServableId servable, RemoteVersion version,
                        const RemoteSettings& limits, std::string secret,
-                       const Engine& server_engine, RemoteLoops& threads, MetricsRegistry& registry)
+                       const Engine& server_engine, RemoteLoops& threads, MetricsRegistry& registry,
+                       std::shared_ptr<TargetSource> source)
     : id(std::move(servable)),
       remote(std::move(version)),
       settings(limits),
       engine(server_engine),
       loops(threads),
       metrics(id, registry),
-      source_(std::make_shared<ConfiguredTargets>(id.name, remote.targets, settings.dns_interval,
-                                                  loops)),
+      source_(std::move(source)),
       table_([this](const FoundTarget& found) { return MakeTarget(found); }) {
   if (!secret.empty()) metadata.emplace_back("authorization", "Bearer " + secret);
   for (size_t i = 0; i < loops.size(); ++i) parts.emplace_back(settings);

@@ -58,7 +58,7 @@ struct RemoteCore : public std::enable_shared_from_this<RemoteCore> {
 
   RemoteCore(core::ServableId servable, RemoteVersion version, const RemoteSettings& limits,
              std::string secret, const Engine& server_engine, RemoteLoops& threads,
-             MetricsRegistry& registry);
+             MetricsRegistry& registry, std::shared_ptr<TargetSource> source);
 
   // Begins to find the targets. `on_first` gets the first ones, or why there are none, on loop 0.
   // Call it once, and Close later, in any case.

@@ -22,7 +22,8 @@ bool SaysNothing(const net::UnaryAnswer& answer) {
 HealthChecker::HealthChecker(std::shared_ptr<RemoteCore> core) : core_(std::move(core)) {}
 
 void HealthChecker::Start() {
-  if (core_->settings.health_interval <= Duration::zero()) return;
+  // The watch of the versions asks the same.
+  if (core_->settings.health_interval <= Duration::zero() || core_->remote.is_followed) return;
   net::ClientLoop& loop = core_->loops.at(0);
   loop.Post([self = shared_from_this(), &loop] {
     loop.timers().Arm(*self, loop.clock().Now() + self->core_->settings.health_interval);

@@ -106,6 +106,25 @@ bool HasAvailableVersion(const Slice& message) {
   });
 }
 
+StatusOr<VersionsAtTarget> ReadStatusResponse(const Slice& message) {
+  using tensorflow::serving::ModelVersionStatus;
+  constexpr int kVersionsMax = 10'000;
+  tensorflow::serving::GetModelStatusResponse response;
+  if (!Parse(message, response)) return InvalidArgument("it is no GetModelStatusResponse");
+  if (response.model_version_status().size() > kVersionsMax)
+    return InvalidArgument("it has more than {} versions", kVersionsMax);
+  VersionsAtTarget versions;
+  for (const ModelVersionStatus& each : response.model_version_status()) {
+    const auto state = each.state();
+    const bool is_coming =
+        state == ModelVersionStatus::START || state == ModelVersionStatus::LOADING;
+    const bool is_available = state == ModelVersionStatus::AVAILABLE;
+    if (each.version() < 0 || (!is_coming && !is_available)) continue;
+    versions[core::VersionNumber{each.version()}] = {is_available, is_coming, each.is_leaving()};
+  }
+  return versions;
+}
+
 StatusOr<ByteChain> WritePredict(const RemoteVersion& remote, const InferRequest& request,
                                  RequestMemory& memory) {
   return tfs::WritePredictRequest(request.inputs, SpecOf(remote, request.signature_name),

@@ -2,6 +2,7 @@
 // The messages of TensorFlow Serving's gRPC API that a remote model sends and reads. No I/O.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "base/buffer.h"
@@ -20,6 +21,18 @@ inline constexpr char kStatusMethod[] = "/tensorflow.serving.ModelService/GetMod
 // Serialized GetModelMetadataRequest and GetModelStatusRequest for the model at a target.
 ByteChain WriteMetadataRequest(const RemoteVersion& remote);
 ByteChain WriteStatusRequest(const RemoteVersion& remote);
+
+// A version at a target, by a GetModelStatusResponse. Plain data.
+struct VersionAtTarget {
+  bool is_available = false;
+  bool is_coming = false;   // it is being loaded, or will be
+  bool is_leaving = false;  // it stays only because somebody holds it
+  bool operator==(const VersionAtTarget&) const = default;
+};
+using VersionsAtTarget = std::map<core::VersionNumber, VersionAtTarget>;
+
+// The versions that a target has, or will have. INVALID_ARGUMENT.
+StatusOr<VersionsAtTarget> ReadStatusResponse(const Slice& message);
 
 // The description of the model by a GetModelMetadataResponse. A model without signatures takes any
 // inputs. Errors: INVALID_ARGUMENT.

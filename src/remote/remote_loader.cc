@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "remote/remote_loader.h"
 
-#include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "infer/served_model.h"
+#include "remote/configured_targets.h"
 #include "remote/messages.h"
 #include "remote/remote_model.h"
+#include "remote/token_file.h"
 
 namespace penstock::remote {
 namespace {
@@ -17,23 +16,6 @@ namespace {
 // How long a target may take to describe the model, beside the time for the connection.
 constexpr Duration kDescribeTime = std::chrono::seconds(10);
 constexpr uint64_t kDescriptionBytesMax = 64 << 20;
-constexpr size_t kTokenBytesMax = 8192;
-
-StatusOr<std::string> ReadToken(const std::string& file) {
-  if (file.empty()) return std::string();
-  std::ifstream stream(file);
-  if (!stream) return InvalidArgument("the token_file {} cannot be read", file);
-  std::string token(std::istreambuf_iterator<char>(stream), {});
-  const auto is_space = [](char c) { return c == '\n' || c == '\r' || c == ' ' || c == '\t'; };
-  while (!token.empty() && is_space(token.back())) token.pop_back();
-  const bool is_good = !token.empty() && token.size() <= kTokenBytesMax &&
-                       std::ranges::all_of(token, [](char c) { return c > ' ' && c < 0x7f; });
-  // Says nothing about what is in the file.
-  if (!is_good)
-    return InvalidArgument("the token_file {} must hold one token: a word of printable ASCII",
-                           file);
-  return token;
-}
 
 }  // namespace
 
@@ -108,8 +90,18 @@ class RemoteLoader::Question final : public std::enable_shared_from_this<Questio
 StatusOr<std::unique_ptr<core::Servable>> RemoteLoader::Load() {
   ASSIGN_OR_RETURN(std::string token, ReadToken(remote_.token_file));
   std::shared_ptr<RemoteLoops> loops = loops_.Get();
-  auto core = std::make_shared<RemoteCore>(id_, remote_, settings_, std::move(token), engine_,
-                                           *loops, metrics_);
+  RemoteVersion remote = remote_;
+  std::shared_ptr<TargetSource> source;
+  if (watch_ != nullptr) {
+    remote.version = id_.version;
+    if (!watch_->view().is_unversioned) remote.model_version = id_.version;
+    source = watch_->TargetsOf(/*shard=*/0, id_.version);
+  } else {
+    source = std::make_shared<ConfiguredTargets>(id_.name, remote.targets, settings_.dns_interval,
+                                                 *loops);
+  }
+  auto core = std::make_shared<RemoteCore>(id_, std::move(remote), settings_, std::move(token),
+                                           engine_, *loops, metrics_, std::move(source));
   const auto question = std::make_shared<Question>();
   {
     MutexLock lock(mutex_);

@@ -14,6 +14,7 @@
 #include "infer/run_times.h"
 #include "remote/core.h"
 #include "remote/settings.h"
+#include "remote/version_watch.h"
 
 namespace penstock::remote {
 
@@ -22,16 +23,18 @@ namespace penstock::remote {
 // the loaded version, but for `loops`.
 class RemoteLoader final : public core::Loader {
  public:
+  // `watch`: of a model whose versions are those of its targets; else null.
   RemoteLoader(core::ServableId id, RemoteVersion remote, const RemoteSettings& settings,
                RemoteLoopsOwner& loops, const Engine& engine, MetricsRegistry& metrics,
-               InlineOptions inline_options)
+               InlineOptions inline_options, std::shared_ptr<VersionWatch> watch = nullptr)
       : id_(std::move(id)),
         remote_(std::move(remote)),
         settings_(settings),
         loops_(loops),
         engine_(engine),
         metrics_(metrics),
-        inline_options_(inline_options) {}
+        inline_options_(inline_options),
+        watch_(std::move(watch)) {}
 
   // Errors: UNAVAILABLE: no target has answered well; the message has what they said.
   // INVALID_ARGUMENT: the file with the token cannot be read, or holds none.
@@ -48,6 +51,7 @@ class RemoteLoader final : public core::Loader {
   const Engine& engine_;
   MetricsRegistry& metrics_;
   const InlineOptions inline_options_;
+  const std::shared_ptr<VersionWatch> watch_;
 
   Mutex mutex_;
   std::shared_ptr<Question> question_ GUARDED_BY(mutex_);

@@ -21,6 +21,13 @@ namespace {
 constexpr int kStuckShare = 4;
 constexpr Duration kStuckMin = std::chrono::milliseconds(20);
 
+// True if the target itself, and not the model, has not found something: by TensorFlow Serving's
+// text, which Penstock's begins with, too.
+bool LacksVersion(const net::UnaryAnswer& answer) {
+  return answer.is_from_server && answer.status.code() == StatusCode::kNotFound &&
+         MessageOf(answer.status).starts_with("Servable not found for request");
+}
+
 }  // namespace
 
 void RemoteRun::Start(std::shared_ptr<RemoteCore> core, const InferRequest& request,
@@ -104,6 +111,12 @@ void RemoteRun::OnAnswer(size_t index, net::UnaryAnswer&& answer) {
   target.record->OnEnd();
   if (request_ == nullptr) return;  // it has lost the race, or was cancelled
   const SteadyTime now = loop().clock().Now();
+  if (core_->remote.is_followed && LacksVersion(answer)) {
+    // It has lost the version since it was asked. Another one may have it.
+    answer.status = Error(StatusCode::kUnavailable, "{}", MessageOf(answer.status));
+    answer.is_unprocessed = true;
+    core_->NoteBrokenConnection(now);
+  }
   if (answer.status.ok()) return OnGoodAnswer(each, answer.message);
   const StatusCode code = answer.status.code();
   if (!answer.is_from_server || code == StatusCode::kUnavailable) {

@@ -42,7 +42,7 @@ PUBLIC_MODULES = [
 
 # Fields from this number on are additions of our own; the public messages have none there.
 OWN_NUMBERS = 1000
-OWN_FIELDS = {"tensorflow.serving.ModelConfig.penstock"}
+OWN_FIELDS = {"tensorflow.serving.ModelConfig.penstock", "tensorflow.serving.ModelVersionStatus.is_leaving"}
 
 GRAPH = "the graph and what belongs to it is read by the runtime only"
 RECORDED = "a recorded message that the server reads by itself, or not at all"

@@ -4,6 +4,8 @@
 // protobuf's objects.
 #include "frontends/tfs_grpc/tfs_grpc.h"
 
+#include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -76,6 +78,33 @@ Status GetModelStatus(const core::Manager& manager, const GetModelStatusRequest&
                          response);
 }
 
+// The metadata with which another server asks to keep versions: their numbers, with commas.
+constexpr std::string_view kLeaseField = "x-penstock-lease";
+constexpr int kLeasesMax = 16;  // of one call
+
+// Keeps the versions in `text` for the caller.
+void Lease(const LeaseFunction& lease, const std::string& model, std::string_view text) {
+  for (int i = 0; i < kLeasesMax && !text.empty(); ++i) {
+    core::VersionNumber version;
+    const auto [end, error] = std::from_chars(text.begin(), text.end(), version.value);
+    if (error != std::errc() || (end != text.end() && *end != ',')) return;
+    lease({model, version});
+    text.remove_prefix(std::min(static_cast<size_t>(end - text.begin()) + 1, text.size()));
+  }
+}
+
+// Tells a server which versions stay only because of leases. Other clients do not expect the field.
+void MarkLeaving(const std::vector<core::VersionStatus>& versions,
+                 GetModelStatusResponse& response) {
+  for (auto& each : *response.mutable_model_version_status()) {
+    const auto known = std::ranges::find_if(versions, [&](const core::VersionStatus& status) {
+      return status.id.version.value == each.version();
+    });
+    const bool is_wanted = known == versions.end() || known->is_aspired;
+    if (!is_wanted && known->state == core::VersionState::kAvailable) each.set_is_leaving(true);
+  }
+}
+
 // The largest list of models that HandleReloadConfigRequest takes: some ten thousand models.
 constexpr uint64_t kReloadBytesMax = 16 << 20;
 
@@ -93,15 +122,23 @@ void Respond(const net::GrpcCallRef& call, const google::protobuf::Message& resp
   call->Respond(ByteChain(WholeSlice(bytes)));
 }
 
-void RespondStatus(const core::Manager& manager, const net::GrpcCallRef& call) {
+void RespondStatus(const core::Manager& manager, const LeaseFunction& lease,
+                   const net::GrpcCallRef& call) {
   GetModelStatusRequest request;
   GetModelStatusResponse response;
   Status status = Parse(call, request);
-  if (status.ok())
-    status = access::Check(call->head().caller.get(), access::Operation::kStatus,
-                           request.model_spec().name());
-  if (status.ok()) status = GetModelStatus(manager, request, response);
+  const access::Caller* const caller = call->head().caller.get();
+  const std::string& model = request.model_spec().name();
+  if (status.ok()) status = access::Check(caller, access::Operation::kStatus, model);
   if (!status.ok()) return call->Finish(Truncated(status));
+  // Who may not send requests has no reason to keep a version.
+  const std::string_view leases = net::FindHeader(call->head().headers, kLeaseField);
+  const bool is_server = lease != nullptr && !leases.empty() &&
+                         access::Check(caller, access::Operation::kInfer, model).ok();
+  if (is_server) Lease(lease, model, leases);
+  status = GetModelStatus(manager, request, response);
+  if (!status.ok()) return call->Finish(Truncated(status));
+  if (is_server) MarkLeaving(manager.VersionStatuses(model), response);
   Respond(call, response);
 }
 
@@ -227,7 +264,8 @@ std::string MethodName(const google::protobuf::ServiceDescriptor& service, std::
 }  // namespace
 
 TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
-                 ReloadAccess reload_access, ChangeFunction reload, const RequestLogs* request_logs)
+                 ReloadAccess reload_access, ChangeFunction reload, const RequestLogs* request_logs,
+                 LeaseFunction lease)
     : engine_(engine),
       metrics_(metrics),
       predict_(options, PredictAnswer::kMessage, engine, metrics, request_logs),
@@ -237,7 +275,8 @@ TfsGrpc::TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry&
       multi_inference_(ExampleApi::kMultiInference, options.limits.names_max, engine, metrics,
                        request_logs),
       reload_access_(reload_access),
-      reload_(std::move(reload)) {}
+      reload_(std::move(reload)),
+      lease_(std::move(lease)) {}
 
 void TfsGrpc::Register(net::Router& router) {
   const auto& prediction = *tensorflow::serving::PredictionService::descriptor();
@@ -284,7 +323,9 @@ void TfsGrpc::RegisterAdmin(net::Router& router) {
   status.access = net::RouteAccess::kCallers;
   status.message_bytes_max = net::kControlMessageBytesMax;
   status.method = MethodName(model, "GetModelStatus");
-  status.handler = [this](const net::GrpcCallRef& call) { RespondStatus(engine_.manager(), call); };
+  status.handler = [this](const net::GrpcCallRef& call) {
+    RespondStatus(engine_.manager(), lease_, call);
+  };
   router.AddGrpc(std::move(status));
 
   net::GrpcRoute reload;

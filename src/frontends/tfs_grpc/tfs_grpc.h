@@ -4,6 +4,7 @@
 // And PredictStreamed, which TensorFlow Serving has only the messages for.
 #pragma once
 
+#include <functional>
 #include <string_view>
 
 #include "base/metrics/metrics.h"
@@ -16,15 +17,18 @@
 
 namespace penstock::tfs {
 
+// Keeps a version loaded for another server, for some time.
+using LeaseFunction = std::function<void(const core::ServableId& id)>;
+
 // Serves these services. Thread-safe. `engine`, `metrics`, `request_logs` and
 // what `reload` uses outlive it.
 class TfsGrpc final : public net::Frontend {
  public:
   // `reload` gets the requests to change the models, on the event loop of the call. `request_logs`
-  // may be null: nothing is logged.
+  // may be null: nothing is logged. `lease` may be null: no version is kept for other servers.
   TfsGrpc(const PredictOptions& options, Engine& engine, MetricsRegistry& metrics,
           ReloadAccess reload_access, ChangeFunction reload,
-          const RequestLogs* request_logs = nullptr);
+          const RequestLogs* request_logs = nullptr, LeaseFunction lease = nullptr);
 
   std::string_view name() const override { return "tfs_grpc"; }
   void Register(net::Router& router) override;
@@ -41,6 +45,7 @@ class TfsGrpc final : public net::Frontend {
   ExampleService multi_inference_;
   const ReloadAccess reload_access_;
   const ChangeFunction reload_;
+  const LeaseFunction lease_;
 };
 
 }  // namespace penstock::tfs

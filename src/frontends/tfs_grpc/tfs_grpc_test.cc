@@ -58,8 +58,9 @@ struct Answer {
 class FakeGrpcCall final : public net::GrpcCall {
  public:
   FakeGrpcCall(const std::string& message, Answer& answer, SteadyTime deadline,
-               const net::Endpoint& endpoint)
+               const net::Endpoint& endpoint, std::span<const net::Header> headers)
       : answer_(answer) {
+    head_.headers = headers;
     head_.endpoint = &endpoint;
     message_ = WholeSlice(CopyToBuffer(message));
     deadline_ = deadline;
@@ -126,7 +127,7 @@ class TfsGrpcTest : public testing::Test {
               SteadyTime deadline = kNoDeadline) {
     Answer answer;
     router_.FindGrpc(method)->handler(
-        net::GrpcCallRef(new FakeGrpcCall(message, answer, deadline, endpoint_)));
+        net::GrpcCallRef(new FakeGrpcCall(message, answer, deadline, endpoint_, headers_)));
     EXPECT_EQ(answer.answers, 1);
     return answer;
   }
@@ -144,6 +145,7 @@ class TfsGrpcTest : public testing::Test {
     return Send(method, request.SerializeAsString()).status;
   }
 
+  std::vector<net::Header> headers_;
   Status reload_status_;  // how reloads end
   MetricsRegistry registry_;
   core::Manager manager_;
@@ -158,7 +160,14 @@ class TfsGrpcTest : public testing::Test {
     reloads_.push_back(std::move(request));
   };
   net::Endpoint endpoint_{.is_local = true};
-  TfsGrpc frontend_{{}, engine_, registry_, ReloadAccess::kProtected, reload_};
+  std::vector<core::ServableId> leases_;
+  TfsGrpc frontend_{{},
+                    engine_,
+                    registry_,
+                    ReloadAccess::kProtected,
+                    reload_,
+                    nullptr,
+                    [this](const core::ServableId& id) { leases_.push_back(id); }};
 };
 
 PredictRequest HalfRequest(float x) {
@@ -372,6 +381,39 @@ TEST_F(TfsGrpcTest, DescribesSignatures) {
               HasSubstr("not a well-formed tensorflow.serving.GetModelMetadataRequest"));
 }
 
+TEST_F(TfsGrpcTest, KeepsVersionsForOtherServers) {
+  GetModelStatusRequest request;
+  request.mutable_model_spec()->set_name("half");
+  Expect<GetModelStatusResponse>(kStatus, request);
+  EXPECT_TRUE(leases_.empty());
+  headers_ = {{"x-penstock-lease", "2,1"}};
+  Expect<GetModelStatusResponse>(kStatus, request);
+  EXPECT_EQ(leases_, (std::vector<core::ServableId>{{"half", {2}}, {"half", {1}}}));
+  for (const std::string_view nothing : {"none", "", ",", "x,1", "1x"}) {
+    leases_.clear();
+    headers_ = {{"x-penstock-lease", nothing}};
+    Expect<GetModelStatusResponse>(kStatus, request);
+    EXPECT_TRUE(leases_.empty()) << nothing;
+  }
+  // Only other servers hear that a version stays for them.
+  const uint64_t hold = manager_.Hold({"half", {1}});
+  std::vector<core::AspiredVersion> newest;
+  newest.push_back({{2}, MakeBuiltinLoader({"half", {2}}, "builtin:half_plus_two", registry_)});
+  manager_.SetAspired("half", std::move(newest));
+  EXPECT_TRUE(manager_.WaitUntilIdle());
+  headers_ = {{"x-penstock-lease", "none"}};
+  const auto response = Expect<GetModelStatusResponse>(kStatus, request);
+  ASSERT_EQ(response.model_version_status().size(), 2);
+  EXPECT_FALSE(response.model_version_status(0).is_leaving());
+  EXPECT_EQ(response.model_version_status(1).state(),
+            tensorflow::serving::ModelVersionStatus::AVAILABLE);
+  EXPECT_TRUE(response.model_version_status(1).is_leaving());
+  headers_.clear();
+  EXPECT_FALSE(
+      Expect<GetModelStatusResponse>(kStatus, request).model_version_status(1).is_leaving());
+  manager_.EndHold("half", hold);
+}
+
 TEST_F(TfsGrpcTest, ReportsTheStatesOfVersions) {
   GetModelStatusRequest request;
   EXPECT_EQ(ErrorOf(kStatus, request), InvalidArgument("Missing ModelSpec"));
@@ -499,7 +541,7 @@ TEST_F(TfsGrpcTest, ReloadsNeedAProtectedPortUnlessTheyAreAllowedOnAll) {
     frontend.Register(router);
     Answer answer;
     router.FindGrpc(kReload)->handler(net::GrpcCallRef(
-        new FakeGrpcCall(request.SerializeAsString(), answer, kNoDeadline, endpoint)));
+        new FakeGrpcCall(request.SerializeAsString(), answer, kNoDeadline, endpoint, {})));
     return answer.status;
   };
   constexpr net::Endpoint kOpen, kTls{.is_tls = true};

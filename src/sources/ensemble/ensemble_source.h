@@ -21,9 +21,8 @@
 
 namespace penstock {
 
-// Reports the versions of SourceModel::composed, each when its parts are ready: of ensembles, whose
-// parts are the models of their steps, and of remote models, which have none. Follows the events
-// of the manager that has the parts. Thread-safe.
+// Reports the versions of SourceModel::composed, each when its parts are ready, which are the
+// models of the steps. Follows the events of the manager that has the parts. Thread-safe.
 class EnsembleSource final : public core::ModelSource {
  public:
   // `manager` must outlive Stop. Null: the source cannot be started.
@@ -34,10 +33,8 @@ class EnsembleSource final : public core::ModelSource {
   void Start(core::AspiredTarget& target) override EXCLUDES(mutex_);
   void Stop() override EXCLUDES(mutex_);
 
-  std::string_view kind() const override { return "an ensemble or a remote model"; }
-  bool Matches(std::string_view base_path) const override {
-    return base_path == "ensemble:" || base_path == "remote:";
-  }
+  std::string_view kind() const override { return "an ensemble"; }
+  bool Matches(std::string_view base_path) const override { return base_path == "ensemble:"; }
   Status Check(const std::vector<core::SourceModel>& models) override;
   Status SetModels(std::vector<core::SourceModel> models) override EXCLUDES(mutex_);
   std::optional<bool> HasVersion(const std::string& model, const std::string& base_path,
