@@ -17,6 +17,8 @@ namespace penstock {
 namespace {
 
 constexpr int kTargetsMax = 1000;
+constexpr int kRemoteShardsMax = 1000;
+constexpr std::string_view kShardNumber = "{i}";
 
 StatusOr<RemoteVersion::Tls> ReadRemoteTls(const config::RemoteTls& from) {
   if (from.certificate_file().empty() != from.key_file().empty())
@@ -24,6 +26,84 @@ StatusOr<RemoteVersion::Tls> ReadRemoteTls(const config::RemoteTls& from) {
         "tls has one of certificate_file and key_file; a client certificate needs both");
   return RemoteVersion::Tls{from.ca_file(), from.certificate_file(), from.key_file(),
                             from.server_name()};
+}
+
+template <typename Texts>
+StatusOr<std::vector<RemoteTarget>> ReadTargets(const Texts& texts) {
+  std::vector<RemoteTarget> targets;
+  if (texts.empty()) return InvalidArgument("it has no targets");
+  if (texts.size() > kTargetsMax)
+    return InvalidArgument("it has {} targets, more than {}", texts.size(), kTargetsMax);
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(RemoteTarget target, ParseRemoteTarget(text));
+    if (std::ranges::find(targets, target) != targets.end())
+      return InvalidArgument("it has the target '{}' twice", text);
+    targets.push_back(std::move(target));
+  }
+  return targets;
+}
+
+// `model` with the number of the shard for each {i}.
+std::string NameOfShard(std::string_view model, int number) {
+  std::string name(model);
+  for (size_t at = 0; (at = name.find(kShardNumber, at)) != std::string::npos;)
+    name.replace(at, kShardNumber.size(), std::to_string(number));
+  return name;
+}
+
+// Each target is asked for each shard.
+Status ReadNumberedShards(const config::Remote& from, std::string_view name,
+                          RemoteVersion& remote) {
+  if (!from.shard().empty())
+    return InvalidArgument(
+        "it has both shards and shard {{ ... }}; say how many there are, or the targets of each");
+  if (from.shards() < 1 || from.shards() > kRemoteShardsMax)
+    return InvalidArgument("it has {} shards; there may be 1 to {}", from.shards(),
+                           kRemoteShardsMax);
+  const std::string model =
+      from.model().empty() ? fmt::format("{}-{}", name, kShardNumber) : from.model();
+  if (model.find(kShardNumber) == std::string::npos)
+    return InvalidArgument(
+        "its model '{:.200}' does not say where the number of the shard stands, as in '{:.200}-{}'",
+        model, model, kShardNumber);
+  ASSIGN_OR_RETURN(remote.targets, ReadTargets(from.targets()));
+  for (int i = 0; i < from.shards(); ++i)
+    remote.shards.push_back({NameOfShard(model, i), remote.targets});
+  return OkStatus();
+}
+
+Status ReadListedShards(const config::Remote& from, std::string_view name, RemoteVersion& remote) {
+  if (!from.targets().empty())
+    return InvalidArgument("it has both targets and shard {{ ... }}, which has targets of its own");
+  if (from.shard().size() > kRemoteShardsMax)
+    return InvalidArgument("it has {} shards, more than {}", from.shard().size(), kRemoteShardsMax);
+  for (int i = 0; i < from.shard().size(); ++i) {
+    auto targets = ReadTargets(from.shard(i).targets());
+    if (!targets.ok())
+      return InvalidArgument("shard {} has a mistake: {}", i, MessageOf(targets.status()));
+    for (const RemoteTarget& target : *targets) {
+      if (std::ranges::find(remote.targets, target) == remote.targets.end())
+        remote.targets.push_back(target);
+    }
+    remote.shards.push_back(
+        {NameOfShard(from.model().empty() ? name : from.model(), i), *std::move(targets)});
+  }
+  return OkStatus();
+}
+
+Status ReadShards(const config::Remote& from, std::string_view name, RemoteVersion& remote) {
+  if (from.shards() != 0) {
+    TRY(ReadNumberedShards(from, name, remote));
+  } else {
+    TRY(ReadListedShards(from, name, remote));
+  }
+  if (!config::WhenShardFails_IsValid(from.when_shard_fails()))
+    return InvalidArgument("its when_shard_fails is {}, which is none; say FAIL or DEFAULT_ROWS",
+                           static_cast<int>(from.when_shard_fails()));
+  remote.gives_default_rows = from.when_shard_fails() == config::DEFAULT_ROWS;
+  // Tables only look up.
+  remote.is_idempotent = true;
+  return OkStatus();
 }
 
 StatusOr<RemoteVersion> ReadRemote(const config::Remote& from, std::string_view name) {
@@ -34,14 +114,12 @@ StatusOr<RemoteVersion> ReadRemote(const config::Remote& from, std::string_view 
   if (from.has_version()) remote.version = core::VersionNumber{from.version()};
   if (remote.version < core::VersionNumber{1})
     return InvalidArgument("its version is {}, but the first one is 1", remote.version.value);
-  if (from.targets().empty()) return InvalidArgument("it has no targets");
-  if (from.targets().size() > kTargetsMax)
-    return InvalidArgument("it has {} targets, more than {}", from.targets().size(), kTargetsMax);
-  for (const std::string& text : from.targets()) {
-    ASSIGN_OR_RETURN(RemoteTarget target, ParseRemoteTarget(text));
-    if (std::ranges::find(remote.targets, target) != remote.targets.end())
-      return InvalidArgument("it has the target '{}' twice", text);
-    remote.targets.push_back(std::move(target));
+  if (from.shards() != 0 || !from.shard().empty()) {
+    TRY(ReadShards(from, name, remote));
+  } else {
+    if (from.when_shard_fails() != config::FAIL)
+      return InvalidArgument("it has a when_shard_fails, but no shards");
+    ASSIGN_OR_RETURN(remote.targets, ReadTargets(from.targets()));
   }
   if (from.has_model_version()) {
     if (!from.label().empty())
@@ -151,6 +229,9 @@ StatusOr<RemoteTarget> ParseRemoteTarget(std::string_view text) {
 bool HaveSameConnections(const RemoteVersion& a, const RemoteVersion& b) {
   RemoteVersion like_b = a;
   like_b.targets = b.targets;
+  // Without their number and names.
+  for (size_t i = 0; i < std::min(a.shards.size(), b.shards.size()); ++i)
+    like_b.shards[i].targets = b.shards[i].targets;
   like_b.min_replicas = b.min_replicas;
   return like_b == b;
 }
@@ -174,6 +255,11 @@ uint64_t RevisionOf(const RemoteVersion& remote) {
                                     &remote.tls->key_file, &remote.tls->server_name})
       add(*file);
   }
+  for (const RemoteShard& shard : remote.shards) {
+    add("shard " + shard.model);
+    for (const RemoteTarget& target : shard.targets) add(target.ToString());
+  }
+  if (remote.gives_default_rows) add("default rows");
   return hash;
 }
 

@@ -35,6 +35,13 @@ struct RemoteTarget {
 // INVALID_ARGUMENT says what is wrong.
 StatusOr<RemoteTarget> ParseRemoteTarget(std::string_view text);
 
+// A shard of a table. Plain data.
+struct RemoteShard {
+  std::string model = {};  // its name at the targets
+  std::vector<RemoteTarget> targets = {};
+  bool operator==(const RemoteShard&) const = default;
+};
+
 // A version of a model that other servers run. Plain data.
 struct RemoteVersion {
   // The files of the encryption; see config::RemoteTls.
@@ -46,14 +53,16 @@ struct RemoteVersion {
   core::VersionNumber version{1};
   // The versions are those that the targets have; `version` and `model_version` mean nothing.
   bool is_followed = false;
-  int min_replicas = 1;  // targets that must have a version before it is served
-  std::vector<RemoteTarget> targets = {};
-  std::string model = {};  // its name there
+  int min_replicas = 1;                    // targets that must have a version before it is served
+  std::vector<RemoteTarget> targets = {};  // all of them, if there are shards
+  std::string model = {};                  // its name there, if there are no shards
   std::optional<core::VersionNumber> model_version = std::nullopt;
   std::string label = {};
   bool is_idempotent = false;
   std::optional<Tls> tls = std::nullopt;
   std::string token_file = {};
+  std::vector<RemoteShard> shards = {};  // of a table; empty: the targets have all of the model
+  bool gives_default_rows = false;       // for the keys of a shard that fails
   bool operator==(const RemoteVersion&) const = default;
 };
 

@@ -74,6 +74,25 @@ TEST(RemoteConfigTest, ATargetMayBeANameInTheDns) {
   EXPECT_FALSE(ParseRemoteTarget("emb:12")->is_dns);
 }
 
+TEST(RemoteConfigTest, ATableMayBeInShards) {
+  const auto models = ParseWithRemote(R"(
+      remote { version: 1 shards: 2 targets: "a:1" targets: "b:1" when_shard_fails: DEFAULT_ROWS }
+      remote { version: 2 shards: 1 model: "{i}-e-{i}" targets: "a:1" }
+      remote { version: 3 model: "e" shard { targets: "a:1" targets: "b:1" }
+               shard { targets: "b:1" } })");
+  ASSERT_TRUE(models.ok()) << models.status();
+  const std::vector<RemoteVersion>& remotes = models->front().remotes;
+  const RemoteTarget a{"a", 1}, b{"b", 1};
+  EXPECT_EQ(remotes[0].shards, (std::vector<RemoteShard>{{"m-0", {a, b}}, {"m-1", {a, b}}}));
+  EXPECT_TRUE(remotes[0].is_idempotent);
+  EXPECT_TRUE(remotes[0].gives_default_rows);
+  EXPECT_EQ(remotes[1].shards, (std::vector<RemoteShard>{{"0-e-0", {a}}}));
+  EXPECT_FALSE(remotes[1].gives_default_rows);
+  EXPECT_EQ(remotes[2].shards, (std::vector<RemoteShard>{{"e", {a, b}}, {"e", {b}}}));
+  EXPECT_EQ(remotes[2].targets, (std::vector<RemoteTarget>{a, b}));
+  EXPECT_NE(RevisionOf(remotes[0]), RevisionOf(remotes[1]));
+}
+
 TEST(RemoteConfigTest, RefusesWhatHasNoMeaning) {
   const std::string good = "remote { targets: \"a:1\" }";
   struct Case {
@@ -98,6 +117,13 @@ TEST(RemoteConfigTest, RefusesWhatHasNoMeaning) {
       {"remote { targets: \"a:1\" model_version: 1 label: \"x\" }", "", "name one of them"},
       {"remote { targets: \"a:1\" token_file: \"t\" }", "", "but no tls"},
       {"remote { targets: \"a:1\" tls { key_file: \"k\" } }", "", "needs both"},
+      {"remote { shards: 2 }", "", "it has no targets"},
+      {"remote { shards: -1 targets: \"a:1\" }", "", "-1 shards; there may be 1 to 1000"},
+      {"remote { shards: 2 model: \"e\" targets: \"a:1\" }", "", "as in 'e-{i}'"},
+      {"remote { shards: 2 targets: \"a:1\" shard { targets: \"a:1\" } }", "", "both shards and"},
+      {"remote { targets: \"a:1\" shard { targets: \"a:1\" } }", "", "both targets and shard"},
+      {"remote { shard { targets: \"a:1\" } shard {} }", "", "shard 1 has a mistake: it has no t"},
+      {"remote { targets: \"a:1\" when_shard_fails: DEFAULT_ROWS }", "", "but no shards"},
       {good + good, "", "two remotes of version 1"},
       {good + "remote { version: 2 targets: \"a:1\" }", "", "give each a version"},
       {"remote { version: 1 targets: \"a:1\" min_replicas: 2 }", "", "leave out version"},

@@ -29,6 +29,7 @@
 #include "models/ensemble_list.h"
 #include "options/component_options.h"
 #include "remote/remote_loader.h"
+#include "remote/shards/shard_loader.h"
 #include "tables/table_loader.h"
 
 namespace penstock {
@@ -367,6 +368,10 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeRemoteLoader(
   if (IsFollowed(remotes)) {
     std::shared_ptr<remote::VersionWatch> watch = remote_watches_.Find(id.name);
     if (watch == nullptr) return Error(StatusCode::kNotFound, "the model was removed");
+    if (!remotes.front().shards.empty())
+      return std::make_unique<remote::ShardLoader>(id, remotes.front(), remote_settings_,
+                                                   remote_loops_, engine_, metrics_,
+                                                   inline_options_, std::move(watch));
     return std::make_unique<remote::RemoteLoader>(id, remotes.front(), remote_settings_,
                                                   remote_loops_, engine_, metrics_, inline_options_,
                                                   std::move(watch));
@@ -374,6 +379,9 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeRemoteLoader(
   const auto remote = std::ranges::find(remotes, id.version, &RemoteVersion::version);
   if (remote == remotes.end())
     return Error(StatusCode::kNotFound, "the configuration has no remote of this version");
+  if (!remote->shards.empty())
+    return std::make_unique<remote::ShardLoader>(id, *remote, remote_settings_, remote_loops_,
+                                                 engine_, metrics_, inline_options_);
   return std::make_unique<remote::RemoteLoader>(id, *remote, remote_settings_, remote_loops_,
                                                 engine_, metrics_, inline_options_);
 }

@@ -44,6 +44,11 @@ RemoteMetrics::RemoteMetrics(const core::ServableId& id, MetricsRegistry& regist
           "Times that the list of a remote model's targets could not be made anew, such as failed "
           "look-ups in the DNS. The former targets stay.",
           {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}})),
+      unanswered(series.AddCounter(
+          "penstock_remote_unanswered_total",
+          "Requests to a shard of a table that no target has answered, so that clients got default "
+          "rows.",
+          {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}})),
       targets(series.AddGauge(
           "penstock_remote_targets",
           "Targets that the requests of a remote model may go to, also those taken out for a "
@@ -53,7 +58,7 @@ RemoteMetrics::RemoteMetrics(const core::ServableId& id, MetricsRegistry& regist
 RemoteCore::RemoteCore(core::ServableId servable, RemoteVersion version,
                        const RemoteSettings& limits, std::string secret,
                        const Engine& server_engine, RemoteLoops& threads, MetricsRegistry& registry,
-                       std::shared_ptr<TargetSource> source)
+                       std::shared_ptr<TargetSource> source, std::shared_ptr<ChannelPool> pool)
     : id(std::move(servable)),
       remote(std::move(version)),
       settings(limits),
@@ -61,6 +66,7 @@ RemoteCore::RemoteCore(core::ServableId servable, RemoteVersion version,
       loops(threads),
       metrics(id, registry),
       source_(std::move(source)),
+      pool_(std::move(pool)),
       table_([this](const FoundTarget& found) { return MakeTarget(found); }) {
   if (!secret.empty()) metadata.emplace_back("authorization", "Bearer " + secret);
   for (size_t i = 0; i < loops.size(); ++i) parts.emplace_back(settings);
@@ -74,6 +80,7 @@ void RemoteCore::Open(OnFirst on_first) {
 
 void RemoteCore::Close() {
   source_->Stop();
+  on_first_ = nullptr;
   table_.Close();
 }
 
@@ -106,9 +113,18 @@ std::shared_ptr<Target> RemoteCore::MakeTarget(const FoundTarget& found) {
   const net::ChannelOptions options = ChannelOf(found, remote, settings);
   target->name = options.Address();
   target->record = std::make_unique<TargetRecord>(settings.ejection_time, metrics.ejections);
+  if (pool_ != nullptr) {
+    for (const auto& each : (*pool_)[target->name]) {
+      if (auto channel = each.lock()) target->channels.push_back(std::move(channel));
+    }
+    if (target->channels.size() == loops.size()) return target;
+    target->channels.clear();  // they are ending
+  }
   for (size_t i = 0; i < loops.size(); ++i)
     target->channels.push_back(
-        std::make_unique<net::GrpcChannel>(loops.at(i), ChannelOf(found, remote, settings)));
+        std::make_shared<net::GrpcChannel>(loops.at(i), ChannelOf(found, remote, settings)));
+  if (pool_ != nullptr)
+    (*pool_)[target->name].assign(target->channels.begin(), target->channels.end());
   return target;
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -35,8 +36,13 @@ struct RemoteMetrics {
   Counter& hedges;
   Counter& ejections;
   Counter& lookup_failures;
+  Counter& unanswered;
   Gauge& targets;
 };
+
+// The connections that the shards of a version share: a target has one for each loop, however many
+// shards it has. Owned by loop 0.
+using ChannelPool = std::map<std::string, std::vector<std::weak_ptr<net::GrpcChannel>>>;
 
 // What a loop knows of a version. Owned by loop.
 struct LoopPart {
@@ -58,7 +64,8 @@ struct RemoteCore : public std::enable_shared_from_this<RemoteCore> {
 
   RemoteCore(core::ServableId servable, RemoteVersion version, const RemoteSettings& limits,
              std::string secret, const Engine& server_engine, RemoteLoops& threads,
-             MetricsRegistry& registry, std::shared_ptr<TargetSource> source);
+             MetricsRegistry& registry, std::shared_ptr<TargetSource> source,
+             std::shared_ptr<ChannelPool> pool = nullptr);
 
   // Begins to find the targets. `on_first` gets the first ones, or why there are none, on loop 0.
   // Call it once, and Close later, in any case.
@@ -70,7 +77,7 @@ struct RemoteCore : public std::enable_shared_from_this<RemoteCore> {
   void NoteBrokenConnection(SteadyTime now);
 
   const core::ServableId id;
-  const RemoteVersion remote;
+  const RemoteVersion remote;  // of a shard: its name and its targets
   const RemoteSettings settings;
   const Engine& engine;
   RemoteLoops& loops;
@@ -79,6 +86,8 @@ struct RemoteCore : public std::enable_shared_from_this<RemoteCore> {
   // Sent with each call to a target: its token.
   std::vector<std::pair<std::string, std::string>> metadata;
   ModelInfo info;
+  // It is a shard, which a target may lack, and another one may have.
+  bool is_shard = false;
 
  private:
   void OnTargets(const StatusOr<TargetList>& list);
@@ -87,6 +96,7 @@ struct RemoteCore : public std::enable_shared_from_this<RemoteCore> {
   const std::shared_ptr<TargetSource> source_;
   std::atomic<int64_t> next_refresh_{0};
   // Owned by loop 0:
+  const std::shared_ptr<ChannelPool> pool_;  // of all shards; null: there is only one
   TargetTable table_;
   OnFirst on_first_;
 };

@@ -19,11 +19,21 @@ bool SaysNothing(const net::UnaryAnswer& answer) {
 
 }  // namespace
 
-HealthChecker::HealthChecker(std::shared_ptr<RemoteCore> core) : core_(std::move(core)) {}
+HealthChecker::HealthChecker(std::shared_ptr<RemoteCore> core)
+    : HealthChecker(core, {.path = kStatusMethod,
+                           .message = WriteStatusRequest(core->remote),
+                           .is_good = [](const Target&, const net::UnaryAnswer& answer) {
+                             return answer.status.ok() ? HasAvailableVersion(answer.message)
+                                                       : SaysNothing(answer);
+                           }}) {}
+
+HealthChecker::HealthChecker(std::shared_ptr<RemoteCore> core, HealthQuestion question)
+    : core_(std::move(core)), question_(std::move(question)) {}
 
 void HealthChecker::Start() {
+  if (core_->settings.health_interval <= Duration::zero()) return;
   // The watch of the versions asks the same.
-  if (core_->settings.health_interval <= Duration::zero() || core_->remote.is_followed) return;
+  if (core_->remote.is_followed && question_.path == kStatusMethod) return;
   net::ClientLoop& loop = core_->loops.at(0);
   loop.Post([self = shared_from_this(), &loop] {
     loop.timers().Arm(*self, loop.clock().Now() + self->core_->settings.health_interval);
@@ -51,19 +61,17 @@ void HealthChecker::OnTimer() {
 void HealthChecker::Ask(const std::shared_ptr<Target>& target) {
   target->is_asked = true;
   net::UnaryRequest request{
-      .path = kStatusMethod,
-      .message = WriteStatusRequest(core_->remote),
+      .path = question_.path,
+      .message = question_.message,
       .metadata = core_->metadata,
       .deadline = core_->loops.at(0).clock().Now() + core_->settings.health_interval,
-      .answer_bytes_max = 1 << 20};
-  target->channels[0]->Start(
-      std::move(request), [self = shared_from_this(), target](net::UnaryAnswer&& answer) {
-        target->is_asked = false;
-        if (self->is_stopped_) return;
-        const bool is_healthy =
-            answer.status.ok() ? HasAvailableVersion(answer.message) : SaysNothing(answer);
-        target->record->OnHealth(is_healthy);
-      });
+      .answer_bytes_max = question_.answer_bytes_max};
+  target->channels[0]->Start(std::move(request),
+                             [self = shared_from_this(), target](net::UnaryAnswer&& answer) {
+                               target->is_asked = false;
+                               if (self->is_stopped_) return;
+                               target->record->OnHealth(self->question_.is_good(*target, answer));
+                             });
 }
 
 }  // namespace penstock::remote

@@ -131,8 +131,21 @@ StatusOr<ByteChain> WritePredict(const RemoteVersion& remote, const InferRequest
                                   request.output_filter, kAsContent, &memory);
 }
 
-StatusOr<NamedTensors> ReadPredict(const ModelInfo& info, const InferRequest& request,
-                                   const Slice& message, RequestMemory& memory) {
+StatusOr<ByteChain> WriteKeys(const RemoteVersion& remote, const Tensor& keys,
+                              RequestMemory& memory) {
+  // A call that has lost a race may be sent after the request, which owns the strings, has gone.
+  constexpr tfs::TensorWriteOptions kCopied{.gather_bytes_min = SIZE_MAX};
+  const tfs::TensorWriteOptions& options = keys.dtype() == DType::kString ? kCopied : kAsContent;
+  const NamedTensor input{"keys", keys};
+  return tfs::WritePredictRequest({&input, 1}, SpecOf(remote), {}, options, &memory);
+}
+
+StatusOr<ByteChain> WriteSignature(const RemoteVersion& remote, std::string_view signature,
+                                   RequestMemory& memory) {
+  return tfs::WritePredictRequest({}, SpecOf(remote, signature), {}, kAsContent, &memory);
+}
+
+StatusOr<AnyAnswer> ReadAnyAnswer(const Slice& message, RequestMemory& memory) {
   tfs::PredictScan scan;
   InferRequest response;
   Status status = scan.ScanResponse(message, kOutputsMax, response);
@@ -141,6 +154,14 @@ StatusOr<NamedTensors> ReadPredict(const ModelInfo& info, const InferRequest& re
     return Error(
         status.code() == StatusCode::kResourceExhausted ? status.code() : StatusCode::kInternal,
         "the target's answer cannot be read: {}", MessageOf(status));
+  AnyAnswer answer{.outputs = std::move(response.inputs), .owner = std::move(response.names_owner)};
+  if (scan.has_model_spec()) answer.version = scan.model().version;
+  return answer;
+}
+
+StatusOr<NamedTensors> ReadPredict(const ModelInfo& info, const InferRequest& request,
+                                   const Slice& message, RequestMemory& memory) {
+  ASSIGN_OR_RETURN(AnyAnswer answer, ReadAnyAnswer(message, memory));
   const Signature* const signature = info.FindSignature(request.signature_name);
   const auto is_wanted = [&request](std::string_view name) {
     return request.output_filter.empty() ||
@@ -150,8 +171,8 @@ StatusOr<NamedTensors> ReadPredict(const ModelInfo& info, const InferRequest& re
   for (const TensorSpec& spec : signature->outputs) {
     if (!is_wanted(spec.name)) continue;
     const auto found =
-        std::ranges::find(response.inputs, std::string_view(spec.name), &NamedTensor::name);
-    if (found == response.inputs.end())
+        std::ranges::find(answer.outputs, std::string_view(spec.name), &NamedTensor::name);
+    if (found == answer.outputs.end())
       return Error(StatusCode::kInternal, "the target's answer has no output '{}'", spec.name);
     if (found->tensor.dtype() != spec.dtype)
       return Error(StatusCode::kInternal, "the target's output '{}' has the type {} instead of {}",

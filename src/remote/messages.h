@@ -3,12 +3,15 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/buffer.h"
 #include "base/request_memory.h"
 #include "base/status.h"
 #include "config/remote_config.h"
+#include "core/servable.h"
 #include "infer/request.h"
 #include "infer/signature.h"
 
@@ -43,6 +46,23 @@ bool HasAvailableVersion(const Slice& message);
 // The PredictRequest for `request`. It refers to the tensors' memory. Errors: RESOURCE_EXHAUSTED.
 StatusOr<ByteChain> WritePredict(const RemoteVersion& remote, const InferRequest& request,
                                  RequestMemory& memory);
+
+// The PredictRequest for the rows of some keys of a table. It refers to the memory of numbers, and
+// copies strings. Errors: RESOURCE_EXHAUSTED.
+StatusOr<ByteChain> WriteKeys(const RemoteVersion& remote, const Tensor& keys,
+                              RequestMemory& memory);
+// The PredictRequest for a signature without inputs.
+StatusOr<ByteChain> WriteSignature(const RemoteVersion& remote, std::string_view signature,
+                                   RequestMemory& memory);
+
+// All that a PredictResponse says. Plain data.
+struct AnyAnswer {
+  std::optional<core::VersionNumber> version = {};  // which one has answered
+  NamedTensors outputs = {};                        // they, and their names, share its memory
+  BufferRef owner = {};
+};
+// Errors as those of ReadPredict.
+StatusOr<AnyAnswer> ReadAnyAnswer(const Slice& message, RequestMemory& memory);
 
 // The outputs of a PredictResponse. They share its memory, and their names are those of `info`.
 // Errors: INTERNAL, if it is not what `info` promises; RESOURCE_EXHAUSTED.

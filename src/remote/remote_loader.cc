@@ -11,13 +11,6 @@
 #include "remote/token_file.h"
 
 namespace penstock::remote {
-namespace {
-
-// How long a target may take to describe the model, beside the time for the connection.
-constexpr Duration kDescribeTime = std::chrono::seconds(10);
-constexpr uint64_t kDescriptionBytesMax = 64 << 20;
-
-}  // namespace
 
 // Asks all targets at the same time for the description of the model. Thread-safe.
 class RemoteLoader::Question final : public std::enable_shared_from_this<Question> {

@@ -18,6 +18,10 @@
 
 namespace penstock::remote {
 
+// How long a target may take to describe a model, beside the time for the connection.
+inline constexpr Duration kDescribeTime = std::chrono::seconds(10);
+inline constexpr uint64_t kDescriptionBytesMax = 64 << 20;
+
 // The version loads as soon as one target has described the model, so that a server starts while
 // others are still missing. One thread at a time but for Cancel. The references must outlive it and
 // the loaded version, but for `loops`.

@@ -21,6 +21,8 @@ class RemoteModel final : public Model {
   void Run(const InferRequest& request, ResponseCallback done) override;
 
  private:
+  class Request;
+
   // Ended last: it runs the callbacks of calls that end with their channels.
   const std::shared_ptr<RemoteLoops> loops_;
   const std::shared_ptr<RemoteCore> core_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How it works. Start writes the message on the caller's thread, and posts the rest to a loop:
-// there are no locks, since the answers, the timer and the cancel all come there.
+// How it works. All of it happens on one loop: there are no locks, since the answers, the timer and
+// the cancel all come there.
 //
 // A target is blamed for failures of its connection, for UNAVAILABLE, for a deadline that passes,
 // and if a later try was faster than an earlier one. It is not blamed for other errors: these are
@@ -30,46 +30,36 @@ bool LacksVersion(const net::UnaryAnswer& answer) {
 
 }  // namespace
 
-void RemoteRun::Start(std::shared_ptr<RemoteCore> core, const InferRequest& request,
-                      ResponseCallback done) {
-  if (request.hops >= core->settings.hops_max)
-    return AnswerError(
-        done, Error(StatusCode::kFailedPrecondition,
-                    "{} servers have passed this request on, and --remote_hops_max is {}: do "
-                    "remote models lead back to themselves?",
-                    request.hops, core->settings.hops_max));
-  RequestMemory memory = core->engine.MemoryOfAnswer();
-  StatusOr<ByteChain> message = WritePredict(core->remote, request, memory);
-  if (!message.ok()) return AnswerError(done, std::move(message).status());
-  const size_t index = core->loops.Next();
-  net::ClientLoop& loop = core->loops.at(index);
-  const std::shared_ptr<RemoteRun> run(
-      new RemoteRun(std::move(core), index, request, *std::move(message), std::move(done)));
-  loop.Post([run] { run->Begin(); });
+Status CheckHops(uint32_t hops, const RemoteSettings& settings) {
+  if (hops < settings.hops_max) return OkStatus();
+  return Error(StatusCode::kFailedPrecondition,
+               "{} servers have passed this request on, and --remote_hops_max is {}: do remote "
+               "models lead back to themselves?",
+               hops, settings.hops_max);
 }
 
-RemoteRun::RemoteRun(std::shared_ptr<RemoteCore> core, size_t loop, const InferRequest& request,
-                     ByteChain message, ResponseCallback done)
+std::shared_ptr<RemoteRun> RemoteRun::Begin(std::shared_ptr<RemoteCore> core, size_t loop,
+                                            RemoteQuestion question, Done done) {
+  const std::shared_ptr<RemoteRun> run(
+      new RemoteRun(std::move(core), loop, std::move(question), std::move(done)));
+  run->part().retries.OnRequest();
+  run->part().hedges.OnRequest();
+  run->core_->metrics.requests.Add();
+  if (run->part().targets->empty()) {
+    run->Answer(Error(StatusCode::kUnavailable, "no target has this version of the model"));
+  } else {
+    run->StartTry();
+  }
+  return run;
+}
+
+RemoteRun::RemoteRun(std::shared_ptr<RemoteCore> core, size_t loop, RemoteQuestion question,
+                     Done done)
     : core_(std::move(core)),
       loop_(loop),
-      request_(&request),
-      message_(std::move(message)),
-      deadline_(request.deadline),
+      question_(std::move(question)),
       done_(std::move(done)),
-      hops_(std::to_string(request.hops + 1)) {}
-
-void RemoteRun::Begin() {
-  if (request_->cancel != nullptr)
-    request_->cancel->SetCallback(
-        [self = shared_from_this()] { self->loop().Post([self] { self->OnCancel(); }); });
-  part().retries.OnRequest();
-  part().hedges.OnRequest();
-  core_->metrics.requests.Add();
-  if (!part().targets->empty()) return StartTry();
-  InferResponse response;
-  response.status = Error(StatusCode::kUnavailable, "no target has this version of the model");
-  Answer(std::move(response));
-}
+      hops_(std::to_string(question_.hops + 1)) {}
 
 void RemoteRun::StartTry() {
   const SteadyTime now = loop().clock().Now();
@@ -85,9 +75,9 @@ void RemoteRun::StartTry() {
   const Target& target = *added.target;
   target.record->OnStart();
   net::UnaryRequest request{.path = kPredictMethod,
-                            .message = message_,
+                            .message = question_.message,
                             .metadata = core_->metadata,
-                            .deadline = deadline_,
+                            .deadline = question_.deadline,
                             .answer_bytes_max = core_->settings.answer_bytes_max,
                             .budget = core_->engine.request_budget(),
                             .landing = tfs::PredictResponseLanding};
@@ -109,15 +99,15 @@ void RemoteRun::OnAnswer(size_t index, net::UnaryAnswer&& answer) {
   each.is_open = false;
   const Target& target = *each.target;
   target.record->OnEnd();
-  if (request_ == nullptr) return;  // it has lost the race, or was cancelled
+  if (is_over_) return;  // it has lost the race, or was given up
   const SteadyTime now = loop().clock().Now();
-  if (core_->remote.is_followed && LacksVersion(answer)) {
+  if ((core_->remote.is_followed || core_->is_shard) && LacksVersion(answer)) {
     // It has lost the version since it was asked. Another one may have it.
     answer.status = Error(StatusCode::kUnavailable, "{}", MessageOf(answer.status));
     answer.is_unprocessed = true;
     core_->NoteBrokenConnection(now);
   }
-  if (answer.status.ok()) return OnGoodAnswer(each, answer.message);
+  if (answer.status.ok()) return OnGoodAnswer(each, std::move(answer.message));
   const StatusCode code = answer.status.code();
   if (!answer.is_from_server || code == StatusCode::kUnavailable) {
     core_->metrics.failures.Add();
@@ -127,12 +117,10 @@ void RemoteRun::OnAnswer(size_t index, net::UnaryAnswer&& answer) {
     target.record->OnGood(now - each.begun, now);
   }
   if (TryAgain(answer) || OpenTries() > 0) return;
-  InferResponse response;
-  response.status = ErrorOf(target, answer);
-  Answer(std::move(response));
+  Answer(ErrorOf(target, answer));
 }
 
-void RemoteRun::OnGoodAnswer(Try& winner, const Slice& message) {
+void RemoteRun::OnGoodAnswer(Try& winner, Slice&& message) {
   const SteadyTime now = loop().clock().Now();
   const Duration latency = now - winner.begun;
   winner.target->record->OnGood(latency, now);
@@ -140,15 +128,7 @@ void RemoteRun::OnGoodAnswer(Try& winner, const Slice& message) {
   for (Try& each : tries_) {
     if (each.is_open && each.begun < winner.begun) Blame(each, now);
   }
-  InferResponse response;
-  RequestMemory memory = core_->engine.MemoryOfRequest();
-  StatusOr<NamedTensors> outputs = ReadPredict(core_->info, *request_, message, memory);
-  if (outputs.ok()) {
-    response.outputs = *std::move(outputs);
-  } else {
-    response.status = std::move(outputs).status();
-  }
-  Answer(std::move(response));
+  Answer(std::move(message));
 }
 
 bool RemoteRun::TryAgain(const net::UnaryAnswer& answer) {
@@ -175,7 +155,7 @@ void RemoteRun::Blame(Try& each, SteadyTime now) {
 }
 
 void RemoteRun::OnTimer() {
-  if (request_ == nullptr || tries_.size() == kTriesMax || part().targets->empty()) return;
+  if (is_over_ || tries_.size() == kTriesMax || part().targets->empty()) return;
   const SteadyTime now = loop().clock().Now();
   bool is_stuck = false;
   for (Try& each : tries_) is_stuck |= each.is_open && IsStuck(each, now);
@@ -186,18 +166,16 @@ void RemoteRun::OnTimer() {
   loop().timers().Arm(*this, now + part().latencies.SlowAfter());
 }
 
-void RemoteRun::OnCancel() {
-  if (request_ == nullptr) return;
-  const StatusCode code = OutcomeOf(StatusCode::kCancelled, request_->cancel);
+void RemoteRun::GiveUp(bool has_expired) {
+  if (is_over_) return;
   const SteadyTime now = loop().clock().Now();
-  if (code == StatusCode::kDeadlineExceeded) {
+  if (has_expired) {
     for (Try& each : tries_) {
       if (each.is_open) Blame(each, now);
     }
   }
-  InferResponse response;
-  response.status = Error(code, "the request was given up while a target worked on it");
-  Answer(std::move(response));
+  End();
+  done_ = nullptr;
 }
 
 Status RemoteRun::ErrorOf(const Target& target, const net::UnaryAnswer& answer) const {
@@ -211,16 +189,19 @@ Status RemoteRun::ErrorOf(const Target& target, const net::UnaryAnswer& answer) 
   return Error(code, "target {}: {}", target.name, MessageOf(answer.status));
 }
 
-void RemoteRun::Answer(InferResponse&& response) {
+void RemoteRun::End() {
+  is_over_ = true;
   Disarm();
-  // Before `done`, after which the version may be unloaded.
   for (const Try& each : tries_) {
     if (each.is_open) each.target->channels[loop_]->Cancel(each.call);
   }
-  if (CancelToken* const cancel = std::exchange(request_, nullptr)->cancel; cancel != nullptr)
-    cancel->ClearCallback();
-  ResponseCallback done = std::move(done_);
-  done(std::move(response));
+}
+
+void RemoteRun::Answer(StatusOr<Slice>&& answer) {
+  // Before `done`, after which the version may be unloaded.
+  End();
+  Done done = std::move(done_);
+  done(std::move(answer));
 }
 
 }  // namespace penstock::remote

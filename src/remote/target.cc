@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "absl/container/inlined_vector.h"
+#include "base/check.h"
 
 namespace penstock::remote {
 namespace {
@@ -50,6 +51,7 @@ void TargetRecord::OnBad(Duration latency, SteadyTime now) {
 }
 
 void TargetRecord::OnHealth(bool is_healthy) {
+  if (is_healthy) is_absent_.store(false, std::memory_order_relaxed);
   if (is_healthy_.exchange(is_healthy, std::memory_order_relaxed) && !is_healthy)
     ejections_counted_.Add();
 }
@@ -67,16 +69,22 @@ double TargetRecord::Cost(SteadyTime now) const {
 size_t PickTarget(std::span<const std::shared_ptr<Target>> targets,
                   std::span<const Target* const> tried, SteadyTime now, std::minstd_rand& random) {
   absl::InlinedVector<size_t, 8> candidates;
-  const auto collect = [&](bool takes_ejected, bool takes_tried) {
+  const auto collect = [&](auto fits) {
     for (size_t i = 0; i < targets.size(); ++i) {
-      const bool was_tried = std::ranges::find(tried, targets[i].get()) != tried.end();
-      if (was_tried && !takes_tried) continue;
-      if (targets[i]->record->IsEjected(now) && !takes_ejected) continue;
-      candidates.push_back(i);
+      if (fits(i)) candidates.push_back(i);
     }
     return !candidates.empty();
   };
-  if (!collect(false, false) && !collect(true, false)) collect(true, true);
+  const auto is_new = [&](size_t i) {
+    return std::ranges::find(tried, targets[i].get()) == tried.end();
+  };
+  const bool is_found =
+      collect([&](size_t i) { return is_new(i) && !targets[i]->record->IsEjected(now); }) ||
+      collect([&](size_t i) { return is_new(i) && targets[i]->record->is_healthy(); }) ||
+      collect([&](size_t i) { return is_new(i) && !targets[i]->record->is_absent(); }) ||
+      collect([&](size_t i) { return !targets[i]->record->is_absent(); }) ||
+      collect([](size_t) { return true; });
+  PENSTOCK_CHECK(is_found, "a model without targets");
   std::uniform_int_distribution<size_t> any(0, candidates.size() - 1);
   const size_t first = candidates[any(random)];
   if (candidates.size() == 1) return first;

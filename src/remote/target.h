@@ -37,9 +37,22 @@ class TargetRecord final {
   void OnBad(Duration latency, SteadyTime now);
   // A check of its health has failed: it is ejected until a check succeeds.
   void OnHealth(bool is_healthy);
+  // It has never had the model, so it is no target until a check of its health succeeds.
+  void LeaveOut() {
+    is_absent_.store(true, std::memory_order_relaxed);
+    is_healthy_.store(false, std::memory_order_relaxed);
+  }
 
+  // It answers well again, whatever failed before.
+  void OnRecovered() {
+    failures_.store(0, std::memory_order_relaxed);
+    ejected_until_.store(0, std::memory_order_relaxed);
+  }
+
+  bool is_healthy() const { return is_healthy_.load(std::memory_order_relaxed); }
+  bool is_absent() const { return is_absent_.load(std::memory_order_relaxed); }
   bool IsEjected(SteadyTime now) const {
-    return !is_healthy_.load(std::memory_order_relaxed) ||
+    return !is_healthy() ||
            now.time_since_epoch().count() < ejected_until_.load(std::memory_order_relaxed);
   }
   // The larger, the longer a new request would take there. Forgets old times, so that a target that
@@ -58,6 +71,7 @@ class TargetRecord final {
   std::atomic<int> ejections_{0};       // in a row
   std::atomic<int64_t> ejected_until_{0};
   std::atomic<bool> is_healthy_{true};
+  std::atomic<bool> is_absent_{false};
 };
 
 // A server and its connections, one for each loop. The record is thread-safe; the rest is fixed,
@@ -65,12 +79,13 @@ class TargetRecord final {
 struct Target {
   std::string name;  // "host:port"
   std::unique_ptr<TargetRecord> record;
-  std::vector<std::unique_ptr<net::GrpcChannel>> channels;  // by loop
+  std::vector<std::shared_ptr<net::GrpcChannel>> channels;  // by loop; shards share them
   bool is_asked = false;  // by the health checker, which waits for the answer; owned by loop 0
 };
 
 // Picks the better one of two targets that chance has chosen. Those in `tried`, and those that are
-// ejected, are only picked if there is no other one: first an ejected one that was not tried.
+// ejected, are only picked if there is no other one: first ejected ones that were not tried, of
+// these first the ones that are healthy; then those in `tried`; and last those that are left out.
 // The position in `targets`. REQUIRES: there are targets.
 size_t PickTarget(std::span<const std::shared_ptr<Target>> targets,
                   std::span<const Target* const> tried, SteadyTime now, std::minstd_rand& random);

@@ -165,7 +165,8 @@ std::shared_ptr<TargetSource> VersionWatch::TargetsOf(size_t shard, core::Versio
 
 void VersionWatch::Watch(const RemoteVersion& remote) {
   min_replicas_ = remote.min_replicas;
-  const std::vector<WatchedShard> wanted = {{remote.model, remote.targets}};
+  std::vector<RemoteShard> wanted = remote.shards;
+  if (wanted.empty()) wanted.push_back({remote.model, remote.targets});
   shards_.resize(wanted.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (shards_[i] == nullptr) shards_[i] = std::make_unique<Shard>();

@@ -22,12 +22,6 @@
 
 namespace penstock::remote {
 
-// The targets that have one shard of a model, or all of it. Plain data.
-struct WatchedShard {
-  std::string model;  // its name there
-  std::vector<RemoteTarget> targets;
-};
-
 // What is known of the versions. Plain data.
 struct WatchView {
   bool is_known = false;  // each target was asked

@@ -25,6 +25,8 @@ struct StoreInfo {
   size_t row_bytes = 0;
   uint64_t rows = 0;
   Shard shard;
+  bool asks_servers = false;   // Find computes nothing: other servers do
+  bool may_lack_rows = false;  // Find may leave keys without an answer; see Lookup::answered
 };
 
 // The keys of one batch, and the memory for their rows. The caller keeps all of it until the store
@@ -34,8 +36,12 @@ struct Lookup {
   std::span<const StringElement> strings;  // those of tables with string keys
   std::byte* rows = nullptr;               // row_bytes for each key
   bool* found = nullptr;                   // one for each key
+  // One for each key: false says that nobody can tell now whether the table has it. All are true
+  // before. Null: the store does not need it.
+  bool* answered = nullptr;
   SteadyTime deadline = kNoDeadline;
   CancelToken* cancel = nullptr;
+  uint32_t hops = 0;  // InferRequest::hops
 };
 
 // Finds rows by their keys. Thread-safe.

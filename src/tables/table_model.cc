@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/request_memory.h"
-#include "tables/key_hash.h"
+#include "tables/description.h"
 #include "tables/pooling.h"
 
 namespace penstock::tables {
@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kKeys = "keys";
 constexpr std::string_view kRows = "rows";
+constexpr std::string_view kAnswered = "answered";
 constexpr std::string_view kFound = "found";
 constexpr std::string_view kRowLengths = "row_lengths";
 constexpr std::string_view kRowSplits = "row_splits";
@@ -73,24 +74,35 @@ Signature NewSignature(std::string_view name) {
   return signature;
 }
 
+// The outputs that say something of each key.
+std::vector<TensorSpec> OutputsOfKeys(const StoreInfo& info) {
+  std::vector<TensorSpec> outputs;
+  if (info.may_lack_rows) outputs.push_back(AnyShapeOf(kAnswered, DType::kBool));
+  outputs.push_back(AnyShapeOf(kFound, DType::kBool));
+  return outputs;
+}
+
 std::vector<Signature> SignaturesOf(const StoreInfo& info) {
   const DType keys = info.key_type == KeyType::kString ? DType::kString : DType::kInt64;
   std::vector<Signature> signatures;
   Signature& rows = signatures.emplace_back(NewSignature(kDefaultSignatureName));
   rows.inputs = {AnyShapeOf(kKeys, keys)};
-  rows.outputs = {AnyShapeOf(kFound, DType::kBool), AnyShapeOf(kRows, info.dtype)};
+  rows.outputs = OutputsOfKeys(info);
+  rows.outputs.push_back(AnyShapeOf(kRows, info.dtype));
   Signature& ragged = signatures.emplace_back(NewSignature(kRagged));
   ragged.inputs = {OfShape(kKeys, keys, {-1}), OfShape(kRowLengths, DType::kInt64, {-1})};
-  ragged.outputs = {OfShape(kFound, DType::kBool, {-1}), OfShape(kRowSplits, DType::kInt64, {-1}),
-                    OfShape(kRows, info.dtype, {-1, static_cast<int64_t>(info.dimension)})};
+  ragged.outputs = OutputsOfKeys(info);
+  ragged.outputs.push_back(OfShape(kRowSplits, DType::kInt64, {-1}));
+  ragged.outputs.push_back(OfShape(kRows, info.dtype, {-1, static_cast<int64_t>(info.dimension)}));
+  signatures.push_back(DescriptionSignature(info.dtype));
   if (!CanPool(info.dtype)) return signatures;
   for (const std::string_view name : {kSum, kMean}) {
     Signature& pooled = signatures.emplace_back(NewSignature(name));
     pooled.inputs = {AnyShapeOf(kKeys, keys),
                      OfShape(kRowLengths, DType::kInt64, {-1}, /*is_optional=*/true),
                      AnyShapeOf(kWeights, DType::kFloat32, /*is_optional=*/true)};
-    pooled.outputs = {AnyShapeOf(kFound, DType::kBool),
-                      AnyShapeOf(kPooled, PooledType(info.dtype))};
+    pooled.outputs = OutputsOfKeys(info);
+    pooled.outputs.push_back(AnyShapeOf(kPooled, PooledType(info.dtype)));
   }
   return signatures;
 }
@@ -100,6 +112,7 @@ ModelInfo Describe(const Store& store) {
   ModelInfo model;
   model.platform = "table";
   model.traits.answers_in_run = store.answers_in_find();
+  model.traits.runs_others = info.asks_servers;
   model.signatures = SignaturesOf(info);
   model.notes.push_back(
       fmt::format("a table of {} rows of {} {} elements, with {} keys{}", info.rows, info.dimension,
@@ -122,11 +135,9 @@ bool IsWanted(const InferRequest& request, std::string_view output) {
 }
 
 uint64_t ShardOf(const StoreInfo& info, const Tensor& keys, size_t position) {
-  if (info.key_type == KeyType::kString)
-    return HashKey(keys.strings()[position].view()) % info.shard.count;
-  const int64_t key = keys.as<int64_t>()[position];
-  const uint64_t hash =
-      info.key_type == KeyType::kDense ? static_cast<uint64_t>(key) : HashKey(key);
+  const uint64_t hash = info.key_type == KeyType::kString
+                            ? ShardHash(keys.strings()[position].view())
+                            : ShardHash(info.key_type, keys.as<int64_t>()[position]);
   return hash % info.shard.count;
 }
 
@@ -185,6 +196,12 @@ class TableModel::LookupRun final {
     }
     lookup_.rows = rows_.mutable_data();
     lookup_.found = found_.mutable_as<bool>().data();
+    if (info().may_lack_rows) {
+      ASSIGN_OR_RETURN(answered_, Tensor::Allocate(DType::kBool, keys_.shape(), memory_));
+      std::ranges::fill(answered_.mutable_as<bool>(), true);
+      lookup_.answered = answered_.mutable_as<bool>().data();
+    }
+    lookup_.hops = request_.hops;
     lookup_.deadline = request_.deadline;
     lookup_.cancel = request_.cancel;
     return OkStatus();
@@ -202,6 +219,8 @@ class TableModel::LookupRun final {
 
   Status Complete() {
     TRY(FillMissing());
+    if (info().may_lack_rows && IsWanted(request_, kAnswered))
+      response_.outputs.push_back({kAnswered, std::move(answered_)});
     if (IsWanted(request_, kFound)) response_.outputs.push_back({kFound, found_});
     if (answer_ == Answer::kGroups) TRY(AddSplits());
     if (answer_ == Answer::kSummed || answer_ == Answer::kAveraged) return AddPooled();
@@ -287,6 +306,7 @@ class TableModel::LookupRun final {
   KeyGroups groups_;
   std::span<const float> weights_;  // empty: all are 1
   Tensor found_;
+  Tensor answered_;  // if the store may lack rows
   Tensor rows_;
   Lookup lookup_;
   InferResponse response_;
@@ -303,7 +323,24 @@ TableModel::TableModel(std::unique_ptr<Store> store, TableModelOptions options)
 }
 
 void TableModel::Run(const InferRequest& request, ResponseCallback done) {
+  if (request.signature_name == kTableSignature) return AnswerDescription(request, done);
   LookupRun::Start(std::make_unique<LookupRun>(*this, request, std::move(done)));
+}
+
+void TableModel::AnswerDescription(const InferRequest& request, ResponseCallback& done) const {
+  const StoreInfo& info = store_->info();
+  StatusOr<NamedTensors> outputs = WriteDescription({.key_type = info.key_type,
+                                                     .dtype = info.dtype,
+                                                     .dimension = info.dimension,
+                                                     .rows = info.rows,
+                                                     .shard = info.shard,
+                                                     .default_row = options_.default_row});
+  if (!outputs.ok()) return AnswerError(done, std::move(outputs).status());
+  InferResponse response;
+  for (NamedTensor& output : *outputs) {
+    if (IsWanted(request, output.name)) response.outputs.push_back(std::move(output));
+  }
+  done(std::move(response));
 }
 
 RequestMemory TableModel::MemoryOfAnswer() const {

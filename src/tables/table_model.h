@@ -48,7 +48,7 @@ struct TableModelOptions {
 // Answers "keys", of any shape, with "rows": that shape and one more dimension for the elements of
 // a row; and with "found": which keys the table has. Further signatures give the rows of keys in
 // groups
-// ("ragged"), and one row for each group ("sum", "mean"). Thread-safe.
+// ("ragged"), one row for each group ("sum", "mean"), and what the table is ("table"). Thread-safe.
 class TableModel final : public Model {
  public:
   TableModel(std::unique_ptr<Store> store, TableModelOptions options);
@@ -63,6 +63,7 @@ class TableModel final : public Model {
   class LookupRun;
 
   RequestMemory MemoryOfAnswer() const;
+  void AnswerDescription(const InferRequest& request, ResponseCallback& done) const;
 
   const std::unique_ptr<Store> store_;
   const TableModelOptions options_;

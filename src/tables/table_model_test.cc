@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "infer/signature.h"
+#include "tables/description.h"
 #include "tables/key_hash.h"
 #include "tables/table_fixture.h"
 #include "tables/table_loader.h"
@@ -95,6 +96,58 @@ TEST_F(TableModelTest, GivesTheDefaultRow) {
   EXPECT_THAT(metrics_text_, HasSubstr(R"(version="1",result="default"} 1)"));
   WriteManifest(R"({"dimension": 2, "default_row": [1, 2, 3]})");
   EXPECT_THAT(ErrorOfOpen(), HasSubstr("table.json: 'default_row' has 3 numbers; rows have 2"));
+}
+
+TEST_F(TableModelTest, GivesItsDescription) {
+  WriteHps({7, 8, 9});
+  WriteManifest(R"({"key_type": "dense", "dimension": 2, "default_row": [0.5, -1],
+                    "shard": {"index": 1, "count": 3, "hash": "mix64"}})");
+  const std::unique_ptr<Model> model = *Open();
+  InferRequest request;
+  request.signature_name = kTableSignature;
+  ASSERT_TRUE(CheckRequest(model->info(), request).ok());
+  model->Run(request, [&](InferResponse&& part) { answer_ = std::move(part); });
+  const Signature& signature = *model->info().FindSignature(kTableSignature);
+  ASSERT_EQ(answer_.outputs.size(), signature.outputs.size());
+  for (size_t i = 0; i < answer_.outputs.size(); ++i) {
+    EXPECT_EQ(answer_.outputs[i].name, signature.outputs[i].name);
+    EXPECT_EQ(answer_.outputs[i].tensor.dtype(), signature.outputs[i].dtype);
+  }
+  const StatusOr<TableDescription> table = ReadDescription(answer_.outputs);
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ(table->key_type, KeyType::kDense);
+  EXPECT_EQ(table->dtype, DType::kFloat32);
+  EXPECT_EQ(table->dimension, 2U);
+  EXPECT_EQ(table->rows, 3U);
+  EXPECT_EQ(table->shard, (Shard{1, 3}));
+  EXPECT_EQ(table->default_row, BytesOf<float>({0.5, -1}));
+  // Only what is wanted.
+  request.output_filter = {"shard"};
+  model->Run(request, [&](InferResponse&& part) { answer_ = std::move(part); });
+  ASSERT_EQ(answer_.outputs.size(), 1U);
+  EXPECT_THAT(Values<int64_t>("shard"), ElementsAre(1, 3));
+  EXPECT_THAT(ReadDescription(answer_.outputs).status().ToString(),
+              HasSubstr("no output 'key_type'"));
+}
+
+TEST_F(TableModelTest, AWrongDescriptionIsRefused) {
+  const TableDescription good{.dimension = 2, .shard = {1, 3}, .default_row = std::string(8, 'x')};
+  const auto error = [&](std::string_view output, Tensor tensor) {
+    NamedTensors outputs = *WriteDescription(good);
+    std::ranges::find(outputs, output, &NamedTensor::name)->tensor = std::move(tensor);
+    return ReadDescription(outputs).status().ToString();
+  };
+  EXPECT_TRUE(ReadDescription(*WriteDescription(good)).ok());
+  EXPECT_THAT(error("shard", KeysOf(std::vector<int64_t>{3, 3})), HasSubstr("shard 3 of 3"));
+  EXPECT_THAT(error("shard", KeysOf(std::vector<int64_t>{-1, 3})), HasSubstr("'shard' is -1"));
+  EXPECT_THAT(error("shard", KeysOf(std::vector<int64_t>{1})), HasSubstr("and 1 elements"));
+  EXPECT_THAT(error("dimension", KeysOf(std::vector<int64_t>{0})), HasSubstr("have 0 elements"));
+  EXPECT_THAT(error("dimension", KeysOf(std::vector<int64_t>{3})), HasSubstr("default row 2"));
+  EXPECT_THAT(error("hash", KeysOf({std::string_view("md5")})),
+              HasSubstr("hash 'md5', not by mix"));
+  EXPECT_THAT(error("key_type", KeysOf({std::string_view("x")})),
+              HasSubstr("'x', which is unknown"));
+  EXPECT_THAT(error("default_row", KeysOf({std::string_view("x")})), HasSubstr("of type string"));
 }
 
 TEST_F(TableModelTest, ManyKeysTakeSeveralChunks) {
