@@ -1,18 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/model_list.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <optional>
 #include <set>
 #include <utility>
 
 #include "backends/builtin/builtin_models.h"
+#include "base/log.h"
 #include "base/utf8.h"
+#include "config/shard_filter.h"
 #include "models/ensemble_list.h"
 #include "options/config_file.h"
 
 namespace penstock {
 namespace {
+
+std::string HostName() {
+  std::array<char, 256> name = {};
+  // The last byte stays 0, also if the name is cut.
+  return gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string();
+}
 
 Status CheckExperiments(const std::vector<ConfiguredModel>& models, std::string_view where) {
   std::set<std::string_view> names;
@@ -54,6 +66,25 @@ std::string_view ModelListOrigin(const Settings& settings) {
   return settings.model_config_file;
 }
 
+StatusOr<std::vector<ConfiguredModel>> KeepOwnModels(const Settings& settings,
+                                                     std::vector<ConfiguredModel> models,
+                                                     std::string_view where) {
+  if (settings.shard_filter.empty()) return models;
+  const std::optional<int64_t> ordinal =
+      settings.shard_ordinal >= 0 ? settings.shard_ordinal : OrdinalOf(HostName());
+  StatusOr<ShardFilter> filter = ShardFilter::Parse(settings.shard_filter, ordinal);
+  if (!filter.ok()) return InvalidArgument("--shard_filter: {}", MessageOf(filter.status()));
+  std::vector<ConfiguredModel> kept;
+  for (ConfiguredModel& model : models) {
+    const StatusOr<bool> is_kept = filter->Keeps(model.name);
+    if (!is_kept.ok()) return InvalidArgument("--shard_filter: {}", MessageOf(is_kept.status()));
+    if (*is_kept) kept.push_back(std::move(model));
+  }
+  if (kept.empty())
+    PENSTOCK_LOG(kWarning, "--shard_filter keeps no model of {}: this server serves none", where);
+  return kept;
+}
+
 StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
   if (!settings.model_config_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text,
@@ -61,7 +92,9 @@ StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings) {
     // TensorFlow Serving starts with an empty file and waits for a reload. Without its name, an
     // empty file is more likely a mistake.
     const auto empty_file = StandsInForTfs(settings) ? EmptyFile::kNoModels : EmptyFile::kError;
-    return ParseModelConfig(text, settings.model_config_file, empty_file);
+    ASSIGN_OR_RETURN(std::vector<ConfiguredModel> all,
+                     ParseModelConfig(text, settings.model_config_file, empty_file));
+    return KeepOwnModels(settings, std::move(all), settings.model_config_file);
   }
   std::vector<ConfiguredModel> models(1);
   models[0].name = settings.model_name;

@@ -21,6 +21,12 @@ namespace penstock {
 // Errors name the file and the mistake in it.
 StatusOr<std::vector<ConfiguredModel>> ReadModelList(const Settings& settings);
 
+// Leaves only the models that --shard_filter keeps. `where` is for messages. Errors: those of
+// ShardFilter.
+StatusOr<std::vector<ConfiguredModel>> KeepOwnModels(const Settings& settings,
+                                                     std::vector<ConfiguredModel> models,
+                                                     std::string_view where);
+
 // The name of the file or flag that configures the models, for messages.
 std::string_view ModelListOrigin(const Settings& settings);
 

@@ -468,6 +468,7 @@ void ModelReloader::ReadFile(FileRead read) {
   Status status = text.status();
   if (status.ok()) {
     auto models = ParseModelConfig(*text, file);
+    if (models.ok()) models = KeepOwnModels(settings_, *std::move(models), file);
     status = models.ok() ? ApplyList(*std::move(models), overrides_, file) : models.status();
   }
   // A refused file is tried again at the next poll, because the library of a platform may appear

@@ -36,6 +36,21 @@ const OptionRow kRows[] = {
          "model_base_path. Its model_platform is the name of a backend (tensorflow, caffe2, "
          "onnxruntime or onnx); left out, the files of a version decide."},
     {.group = option_group::kModels,
+     .name = "shard_filter",
+     .target = Field<&Settings::shard_filter>(),
+     .sentence =
+         "Which models of model_config_file this server loads, if several servers share the "
+         "file: rules such as 'emb-{i}: i % 3 == k', separated by ';'. A model whose name "
+         "fits, with a number for {i}, is loaded if the expression is true; k is "
+         "shard_ordinal. All others are loaded.",
+     .needs = OptionNeed{"model_config_file"}},
+    {.group = option_group::kModels,
+     .name = "shard_ordinal",
+     .target = Field<&Settings::shard_ordinal>(),
+     .sentence = "The number of this server, for shard_filter; -1: the one at the end of the host "
+                 "name, as a StatefulSet gives it (emb-2).",
+     .min = -1},
+    {.group = option_group::kModels,
      .name = "model_name",
      .target = Field<&Settings::model_name>(),
      .sentence = "Name of the model at model_base_path."},

@@ -47,6 +47,8 @@ struct Settings {
 
   // Models
   std::string model_config_file;
+  std::string shard_filter;
+  int64_t shard_ordinal = -1;
   std::string model_name = "default";
   std::string model_base_path;
   std::string saved_model_tags = "serve";

@@ -82,9 +82,11 @@ def replicas(tmp_path_factory, tables):
     """[[two servers] of each shard]"""
     with contextlib.ExitStack() as stack:
         servers = []
+        # All have one configuration, and take their part of it.
+        models = {f'{name}-{index}': f'{tables}/{name}-{index}' for name in ('emb', 'words') for index in range(SHARDS)}
         for index in range(SHARDS):
-            models = {name: f'{tables}/{name}' for name in (f'emb-{index}', f'words-{index}')}
-            servers.append([stack.enter_context(Server(tmp_path_factory.mktemp('shard'), models)) for _ in range(2)])
+            flags = [f'--shard_filter=emb-{{i}}: i % {SHARDS} == k; words-{{i}}: i % {SHARDS} == k', f'--shard_ordinal={index}']
+            servers.append([stack.enter_context(Server(tmp_path_factory.mktemp('shard'), models, flags)) for _ in range(2)])
         yield servers
         # A test has ended them.
         for each in servers[1] + servers[2][:1]:
@@ -131,6 +133,11 @@ def test_gives_each_key_its_row(root):
     status, answer = root.rest_predict('emb', {'signature_name': 'table', 'inputs': {}})
     assert status == 200 and answer['outputs'] == {
         'key_type': 'int64', 'hash': 'mix64', 'dimension': DIMENSION, 'row_count': ROWS, 'shard': [0, 1], 'default_row': []}
+
+
+def test_a_server_loads_only_its_part(replicas):
+    states = [replicas[1][0].states(f'{name}-{index}') for name in ('emb', 'words') for index in range(SHARDS)]
+    assert states == [{}, {1: 'AVAILABLE'}, {}] * 2
 
 
 class Load:
