@@ -16,7 +16,7 @@ from penstock_server import BINARY, ROOT
 pytestmark = pytest.mark.release_only
 FOLDER = os.path.join(ROOT, 'deploy/kubernetes')
 FILES = sorted(os.path.basename(path) for path in glob.glob(f'{FOLDER}/*.yaml'))
-OLDEST, NEWEST = '1.28', '1.37'  # of Kubernetes; the label with the ordinal of a pod came with 1.28
+OLDEST, NEWEST = '1.28', '1.37'  # of Kubernetes
 KSERVE = 'kserve-runtime.yaml'
 # The fields of KServe's custom resource that are used here. Its containers are those of Kubernetes.
 KSERVE_FIELDS = {'annotations', 'supportedModelFormats', 'protocolVersions', 'containers'}
@@ -142,29 +142,28 @@ def test_names_lead_to_objects():
 
 
 def test_all_say_the_same_number_of_shards():
-    shards, root = (named('ConfigMap', name)['data'] for name in ('penstock-shard', 'penstock-root'))
-    count = int(re.search(r'shards: (\d+)', root['models.config'])[1])
-    assert list(shards) == [f'items-{i}.config' for i in range(count)]
+    shards, root = (named('ConfigMap', name)['data']['models.config'] for name in ('penstock-shard', 'penstock-root'))
+    count = int(re.search(r'shards: (\d+)', root)[1])
+    assert re.findall(r'name: "([^"]+)"', shards) == [f'items-{i}' for i in range(count)]
     for letter in 'ab':
         stateful_set = named('StatefulSet', f'penstock-shard-{letter}')
         assert stateful_set['spec']['replicas'] == count
-        assert flags(stateful_set)['model_config_file'] == '/etc/penstock/items-$(SHARD).config'
+        assert flags(stateful_set)['shard_filter'] == f'items-{{i}}: i % {count} == k'
 
 
-def start_with(start, tmp_path, workload, shard='', **replaced):
+def start_with(start, tmp_path, workload, flags_too=(), **replaced):
     """A server with the flags of the workload, but for ports and folders, and with its list of models."""
-    mine = {name: value.replace('$(SHARD)', shard) for name, value in flags(workload).items()}
-    lists = named('ConfigMap', workload['spec']['template']['spec']['volumes'][0]['configMap']['name'])['data']
-    text = lists[os.path.basename(mine['model_config_file'])]
+    text = named('ConfigMap', workload['spec']['template']['spec']['volumes'][0]['configMap']['name'])['data']['models.config']
     for old, new in {'s3://models': str(tmp_path), **replaced}.items():
         text = text.replace(old, new)
-    config = tmp_path / f'{workload["metadata"]["name"]}-{shard}.config'
+    config = tmp_path / f'{workload["metadata"]["name"]}.config'
     config.write_text(text, encoding='utf-8')
-    mine.update(model_config_file=config, health_port=-1, shutdown_delay_ms=0, model_cache_directory=tmp_path / 'cache')
+    mine = {**flags(workload), 'model_config_file': config, 'health_port': -1, 'shutdown_delay_ms': 0}
+    mine['model_cache_directory'] = tmp_path / f'cache{len(start.servers)}'
     if 'remote_targets' in mine:
         mine['remote_targets'] += ',127.0.0.1:*'
     names = mine.keys() - {'port', 'rest_api_port'}
-    return start(flags=[f'--{name}={mine[name]}' for name in sorted(names)], ready=False)
+    return start(flags=[*flags_too, *(f'--{name}={mine[name]}' for name in sorted(names))], ready=False)
 
 
 def test_shards_and_a_root_serve_the_table(start, tmp_path):
@@ -175,10 +174,11 @@ def test_shards_and_a_root_serve_the_table(start, tmp_path):
         subprocess.run([BINARY, 'table', 'build', f'--shard={i}/4', f'--output={tmp_path}/items-{i}/1', source], check=True,
                        timeout=60)
     workload = named('StatefulSet', 'penstock-shard-b')
-    shards = [start_with(start, tmp_path, workload, str(i)) for i in range(4)]
+    shards = [start_with(start, tmp_path, workload, [f'--shard_ordinal={i}']) for i in range(4)]
     for i, shard in enumerate(shards):
         shard.wait_for(f'items-{i}', 1)
         assert shard.get('/readyz', port=shard.health_port)[0] == 200
+        assert [bool(shard.states(f'items-{other}')) for other in range(4)] == [i == other for other in range(4)]
     targets = ' '.join(f'targets: "{shard.address}"' for shard in shards)
     root = start_with(start, tmp_path, named('Deployment', 'penstock-root'),
                       **{'targets: "dns:///penstock-shards:8500"': targets})
