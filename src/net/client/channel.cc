@@ -31,6 +31,13 @@ class GrpcChannel::Core final : public std::enable_shared_from_this<Core>, publi
     Place(added);
   }
 
+  // True if Start would give the call to a connection, and answer nothing at once.
+  bool MayStartNow(const UnaryRequest& request) const {
+    return !is_closed_ && calls_.size() < options_.calls_max && current_ != nullptr &&
+           current_->is_ready() && current_->session().may_start() &&
+           (request.deadline == kNoDeadline || request.deadline > loop_.clock().Now());
+  }
+
   void Cancel(uint64_t id) {
     const auto found = calls_.find(id);
     if (found != calls_.end())
@@ -140,6 +147,11 @@ GrpcChannel::~GrpcChannel() {
 
 uint64_t GrpcChannel::Start(UnaryRequest request, UnaryDone done) {
   const uint64_t id = next_id_.fetch_add(1, std::memory_order_relaxed);
+  // Without a turn of the loop in between. Only if `done` is called later nevertheless.
+  if (loop_.IsCurrent() && core_->MayStartNow(request)) {
+    core_->Start(id, std::move(request), std::move(done));
+    return id;
+  }
   loop_.Post([core = core_, id, request = std::move(request), done = std::move(done)]() mutable {
     core->Start(id, std::move(request), std::move(done));
   });

@@ -110,6 +110,24 @@ TEST_F(GrpcChannelTest, Calls) {
   EXPECT_THAT(metrics_.Text(), HasSubstr("penstock_net_connections_total 1\n"));
 }
 
+TEST_F(GrpcChannelTest, ACallBeginsInTheAnswerOfAnother) {
+  Serve();
+  GrpcChannel channel(loop_, To(server_->ports()[0]));
+  std::promise<std::string> second;
+  bool has_returned = false;  // of the loop
+  channel.Start(Request("/t.T/Echo", "one"), [&](UnaryAnswer&& first) {
+    EXPECT_TRUE(loop_.IsCurrent());
+    EXPECT_EQ(first.message.view(), "one");
+    channel.Start(Request("/t.T/Echo", "two"), [&](UnaryAnswer&& answer) {
+      EXPECT_TRUE(has_returned) << "an answer never comes before Start has returned";
+      second.set_value(std::string(answer.message.view()));
+    });
+    has_returned = true;
+  });
+  EXPECT_FALSE(loop_.IsCurrent());
+  EXPECT_EQ(second.get_future().get(), "two");
+}
+
 TEST_F(GrpcChannelTest, CallsFromManyThreads) {
   Serve();
   GrpcChannel channel(loop_, To(server_->ports()[0]));

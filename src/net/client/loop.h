@@ -28,8 +28,6 @@ class ClientLoop final {
 
   // Starts the thread.
   explicit ClientLoop(std::string thread_name);
-  // For tests in virtual time: it has no thread, and works in Turn. `clock` must outlive it.
-  explicit ClientLoop(const Clock& clock);
   // Runs the tasks that were posted, and joins the thread. REQUIRES: all channels are closed.
   ~ClientLoop();
   ClientLoop(const ClientLoop&) = delete;
@@ -37,26 +35,22 @@ class ClientLoop final {
 
   // Runs `task` on the loop's thread. Tasks run in their order. Thread-safe.
   void Post(Task task) EXCLUDES(mutex_);
+  // True on the loop's thread. Thread-safe.
+  bool IsCurrent() const;
 
   boost::asio::io_context& io() { return io_; }
   TimerWheel& timers() { return timers_; }
-  const Clock& clock() const { return clock_; }
+  const Clock& clock() const { return Clock::Real(); }
   // Makes the end of the event flush `target`. See Loop::ScheduleFlush.
   void ScheduleFlush(FlushTarget& target) { dirty_.push_back(&target); }
   void ForgetFlush(FlushTarget& target);
   // Call it at the end of each callback of Asio. Flushes, and sets the timer.
   void EndEvent();
-  // Runs what was posted and the timers whose time has come, until there are none. REQUIRES: there
-  // is no thread.
-  void Turn() EXCLUDES(mutex_);
 
  private:
-  // False: nothing was posted.
-  bool RunPosted() EXCLUDES(mutex_);
+  void RunPosted() EXCLUDES(mutex_);
   void ArmTimer();
 
-  const Clock& clock_;
-  const bool has_thread_;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   TimerWheel timers_;

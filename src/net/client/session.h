@@ -76,6 +76,10 @@ class ClientSession final {
   bool is_ready() const { return has_settings_; }
   // May begin calls: the server has not said that it goes away.
   bool is_open() const { return !is_going_away_; }
+  // The same, and the connection has a stream left for a call.
+  bool may_start() const {
+    return !is_going_away_ && nghttp2_session_check_request_allowed(ng_) != 0;
+  }
   size_t call_count() const { return calls_.size(); }
   // Sends a ping. `pings_open` counts those that have no answer.
   void Ping();
