@@ -28,7 +28,7 @@ def measured(cluster, kind, rounds):
                             capture_output=True, text=True).stdout
     figures = collections.defaultdict(list)
     for line in output.splitlines():
-        if line.startswith(("bare_", "store_")):
+        if line.startswith(("bare_", "store_", "miss_", "hit_")):
             name, figure = line.split()
             figures[name].append(float(figure))
     return figures
@@ -44,3 +44,8 @@ def run(rounds):
             time, bare = (statistics.median(figures[name]) for name in ("store_us", "bare_us"))
             yield row("the same: time, p50, against a bare sender of the same commands",
                       f"{time:.0f} us, {time / bare:.2f}x", "<= 1.2x", time <= 1.2 * bare, figures=figures["store_us"])
+            miss, hit = (statistics.median(figures[name]) for name in ("miss_cpu_us", "hit_cpu_us"))
+            yield row("the same with a cache of hot rows that has none of them: CPU of a row, against no cache",
+                      f"{miss:.3g} us, {miss / cpu:.2f}x", "<= 1.1x", miss <= 1.1 * cpu, figures=figures["miss_cpu_us"])
+            yield row("the same with a cache that has all of them: CPU of a row", f"{hit:.3g} us", "", True,
+                      figures=figures["hit_cpu_us"])

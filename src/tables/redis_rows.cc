@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cstring>
 #include <numeric>
@@ -39,22 +40,74 @@ void AppendField(std::string_view key, std::string& command) {
   redis::AppendArgument(key, command);
 }
 
+AskedKeys AskedKeys::AllOf(const StoreInfo& info, const Lookup& lookup) {
+  AskedKeys asked;
+  const bool has_strings = info.key_type == KeyType::kString;
+  asked.hashes.resize(has_strings ? lookup.strings.size() : lookup.numbers.size());
+  for (size_t i = 0; i < asked.hashes.size(); ++i)
+    asked.hashes[i] = has_strings ? HashKey(lookup.strings[i].view()) : HashKey(lookup.numbers[i]);
+  asked.positions.resize(asked.hashes.size());
+  std::iota(asked.positions.begin(), asked.positions.end(), 0);
+  return asked;
+}
+
 RedisRows::RedisRows(const StoreInfo& info, const std::string& prefix,
-                     std::shared_ptr<const Generation> generation, const Lookup& lookup,
-                     absl::AnyInvocable<void(Status)> done)
+                     std::shared_ptr<const ServedGeneration> served, const Lookup& lookup,
+                     AskedKeys asked, absl::AnyInvocable<void(Status)> done)
     : info_(info),
-      start_(fmt::format("{}:{}:", prefix, generation->name)),
-      generation_(std::move(generation)),
+      start_(fmt::format("{}:{}:", prefix, served->generation.name)),
+      served_(std::move(served)),
       lookup_(lookup),
+      asked_(std::move(asked)),
       done_(std::move(done)) {
   deadline = lookup.deadline;
   cancel = lookup.cancel;
+  RemoveRepeated();
   if (info_.key_type == KeyType::kDense) {
     AskForParts();
   } else {
     AskForFields();
   }
   first_.push_back(static_cast<uint32_t>(order_.size()));
+}
+
+bool RedisRows::AreEqual(uint32_t position, uint32_t other) const {
+  if (asked_.hashes[position] != asked_.hashes[other]) return false;
+  // The hash of a number belongs to no other one.
+  return info_.key_type != KeyType::kString ||
+         lookup_.strings[position].view() == lookup_.strings[other].view();
+}
+
+void RedisRows::RemoveRepeated() {
+  std::vector<uint32_t>& positions = asked_.positions;
+  if (positions.size() < 2) return;
+  constexpr uint32_t kFree = UINT32_MAX;
+  std::vector<uint32_t> seen(std::bit_ceil(2 * positions.size()), kFree);
+  size_t count = 0;
+  for (const uint32_t position : positions) {
+    size_t at = asked_.hashes[position] & (seen.size() - 1);
+    while (seen[at] != kFree && !AreEqual(position, seen[at])) at = (at + 1) & (seen.size() - 1);
+    if (seen[at] == kFree) {
+      seen[at] = positions[count++] = position;
+    } else {
+      repeated_.push_back({position, seen[at]});
+    }
+  }
+  positions.resize(count);
+}
+
+void RedisRows::Done(Status status) {
+  if (status.ok()) {
+    for (const auto [position, first] : repeated_) {
+      lookup_.found[position] = lookup_.found[first];
+      if (lookup_.found[first])
+        std::memcpy(lookup_.rows + position * info_.row_bytes,
+                    lookup_.rows + first * info_.row_bytes, info_.row_bytes);
+    }
+    // A row that is missing is so for good: its hash had a sentinel.
+    if (served_->hot != nullptr) served_->hot->Keep(lookup_, asked_.hashes, order_);
+  }
+  std::exchange(done_, nullptr)(std::move(status));
 }
 
 void RedisRows::BeginRead(std::string_view key) {
@@ -66,36 +119,37 @@ void RedisRows::EndRead() {
   reads.back().bytes = static_cast<uint32_t>(commands.size()) - reads.back().begin;
 }
 
-void RedisRows::OrderByPartition(std::vector<uint32_t>& partitions) {
-  order_.resize(partitions.size());
-  std::iota(order_.begin(), order_.end(), 0);
+std::vector<uint32_t> RedisRows::OrderByPartition(std::span<const uint32_t> partitions) const {
+  std::vector<uint32_t> order(partitions.size());
   // Far fewer partitions than keys are counted, which takes less time than sorting.
-  if (generation_->partitions > 4 * partitions.size()) {
-    std::ranges::sort(order_, {}, [&](uint32_t position) { return partitions[position]; });
-    return;
+  if (served_->generation.partitions > 4 * partitions.size()) {
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::sort(order, {}, [&](uint32_t number) { return partitions[number]; });
+    return order;
   }
-  std::vector<uint32_t> begin(generation_->partitions + 1);
+  std::vector<uint32_t> begin(served_->generation.partitions + 1);
   for (const uint32_t partition : partitions) ++begin[partition + 1];
   std::partial_sum(begin.begin(), begin.end(), begin.begin());
-  for (uint32_t i = 0; i < partitions.size(); ++i) order_[begin[partitions[i]]++] = i;
+  for (uint32_t i = 0; i < partitions.size(); ++i) order[begin[partitions[i]]++] = i;
+  return order;
 }
 
 void RedisRows::AskForFields() {
   const bool has_strings = info_.key_type == KeyType::kString;
-  const size_t count = has_strings ? lookup_.strings.size() : lookup_.numbers.size();
+  const size_t count = asked_.positions.size();
   std::vector<uint32_t> partitions(count);
-  for (size_t i = 0; i < count; ++i) {
-    const uint64_t hash =
-        has_strings ? HashKey(lookup_.strings[i].view()) : HashKey(lookup_.numbers[i]);
-    partitions[i] = static_cast<uint32_t>(hash % generation_->partitions);
-  }
-  OrderByPartition(partitions);
+  for (size_t i = 0; i < count; ++i)
+    partitions[i] =
+        static_cast<uint32_t>(asked_.hashes[asked_.positions[i]] % served_->generation.partitions);
+  const std::vector<uint32_t> numbers = OrderByPartition(partitions);
+  order_.resize(count);
+  for (size_t i = 0; i < count; ++i) order_[i] = asked_.positions[numbers[i]];
   commands.reserve(count * kCommandBytes);
   std::string key;
   for (size_t begin = 0; begin < count;) {
-    const uint32_t partition = partitions[order_[begin]];
+    const uint32_t partition = partitions[numbers[begin]];
     size_t end = begin + 1;
-    while (end < count && partitions[order_[end]] == partition) ++end;
+    while (end < count && partitions[numbers[end]] == partition) ++end;
     key = start_;
     key += Digits(partition).view();
     BeginRead(key);
@@ -118,15 +172,16 @@ void RedisRows::AskForFields() {
 }
 
 void RedisRows::AskForParts() {
-  commands.reserve(lookup_.numbers.size() * 2 * kCommandBytes);
+  const Generation& generation = served_->generation;
+  commands.reserve(asked_.positions.size() * 2 * kCommandBytes);
   std::string key;
-  for (uint32_t i = 0; i < lookup_.numbers.size(); ++i) {
+  for (const uint32_t i : asked_.positions) {
     // A negative key becomes one past all rows.
     const auto row = static_cast<uint64_t>(lookup_.numbers[i]);
     lookup_.found[i] = false;
-    if (row >= generation_->rows) continue;
-    const uint64_t block = row / generation_->block_rows;
-    const uint64_t offset = row % generation_->block_rows * info_.row_bytes;
+    if (row >= generation.rows) continue;
+    const uint64_t block = row / generation.block_rows;
+    const uint64_t offset = row % generation.block_rows * info_.row_bytes;
     key = start_;
     key += Digits(block).view();
     BeginRead(key);

@@ -21,20 +21,16 @@ constexpr size_t kPrefixBytesMax = 128;
 constexpr uint64_t kPartitionsMax = 1 << 24;
 constexpr uint64_t kBlockRowsMax = 1 << 24;
 constexpr uint64_t kGenerationRowsMax = uint64_t{1} << 48;
+constexpr uint64_t kCacheBytesMax = uint64_t{1} << 40;
 constexpr uint64_t kMillisecondsMax = 600'000;
-constexpr std::array kRedisMembers = {std::string_view("addresses"),
-                                      std::string_view("answer_timeout_ms"),
-                                      std::string_view("ca_file"),
-                                      std::string_view("cert_file"),
-                                      std::string_view("connect_timeout_ms"),
-                                      std::string_view("key_file"),
-                                      std::string_view("password_file"),
-                                      std::string_view("poll_ms"),
-                                      std::string_view("prefix"),
-                                      std::string_view("requests_max"),
-                                      std::string_view("stall_ms"),
-                                      std::string_view("tls"),
-                                      std::string_view("user")};
+constexpr std::array kRedisMembers = {
+    std::string_view("addresses"),    std::string_view("answer_timeout_ms"),
+    std::string_view("ca_file"),      std::string_view("cache_bytes"),
+    std::string_view("cert_file"),    std::string_view("connect_timeout_ms"),
+    std::string_view("key_file"),     std::string_view("password_file"),
+    std::string_view("poll_ms"),      std::string_view("prefix"),
+    std::string_view("requests_max"), std::string_view("stall_ms"),
+    std::string_view("tls"),          std::string_view("user")};
 
 // A text of these characters needs no quotes anywhere, and has no hash tag.
 bool IsPlain(std::string_view text) {
@@ -101,6 +97,13 @@ Status ReadRedisMember(std::string_view name, const element& value, RedisSetting
     return InvalidArgument(
         "'redis.prefix' must have at most {} letters, digits and '_', '-', '.', ':', '/'",
         kPrefixBytesMax);
+  }
+  if (name == "cache_bytes") {
+    if (value.get(settings.cache_bytes) == simdjson::SUCCESS &&
+        settings.cache_bytes <= kCacheBytesMax)
+      return OkStatus();
+    return InvalidArgument("'redis.cache_bytes' must be a whole number from 0 to {}",
+                           kCacheBytesMax);
   }
   if (name == "poll_ms") {
     ASSIGN_OR_RETURN(settings.poll_ms, ReadRedisNumber(name, value, kMillisecondsMax));

@@ -33,7 +33,8 @@ struct RedisSettings {
   std::optional<uint64_t> stall_ms;
   std::optional<uint64_t> answer_timeout_ms;
   std::optional<uint64_t> requests_max;
-  uint64_t poll_ms = 1000;  // how often the current generation is asked for
+  uint64_t cache_bytes = 64 << 20;  // of hot rows; 0: none are kept
+  uint64_t poll_ms = 1000;          // how often the current generation is asked for
 };
 
 // Reads the member "redis". Errors: INVALID_ARGUMENT, with the member and what would be right.

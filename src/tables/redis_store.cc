@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "base/log.h"
 #include "tables/redis_rows.h"
 
@@ -15,6 +16,11 @@ constexpr std::string_view kCommandsHelp =
     "Commands to a Redis cluster that did not go to the master once: to a replica (replica), to a "
     "second node because the first one was late (hedge), to a node that another one has named "
     "(redirect), or again for another reason (retry).";
+
+constexpr std::string_view kLayersName = "penstock_table_layer_rows_total";
+constexpr std::string_view kLayersHelp =
+    "Keys of requests to a table in Redis, by what knew their rows, or that there are none: the "
+    "cache of hot rows (cache), or Redis (redis).";
 
 MetricLabels RedisLabels(const core::ServableId& id) {
   return {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}};
@@ -93,6 +99,17 @@ RedisStore::RedisStore(const Manifest& manifest, const RedisStoreOptions& option
   generations_ = &series_->AddCounter("penstock_table_generations_total",
                                       "Generations of a table in Redis that were taken over.",
                                       RedisLabels(options.id));
+  generation_number_ =
+      &series_->AddGauge("penstock_table_generation",
+                         "The current generation of a table in Redis; 0 if its name is no number.",
+                         RedisLabels(options.id));
+  const auto layer = [&](std::string_view name) {
+    MetricLabels labels = RedisLabels(options.id);
+    labels.emplace_back("layer", name);
+    return &series_->AddCounter(kLayersName, kLayersHelp, labels);
+  };
+  rows_of_cache_ = layer("cache");
+  rows_of_redis_ = layer("redis");
   counters_ = AddRedisCounters(options.id, *series_);
 }
 
@@ -154,22 +171,46 @@ void RedisStore::TakeGeneration(std::string_view json) {
   }
   {
     MutexLock lock(mutex_);
-    if (generation_ != nullptr && *generation_ == *generation) return;
-    generation_ = std::make_shared<const Generation>(*generation);
+    if (served_ != nullptr && served_->generation == *generation) return;
   }
-  if (generations_ != nullptr) generations_->Add(1);
+  // Rows of another generation would be wrong, so the cache begins anew.
+  StatusOr<std::unique_ptr<HotRows>> hot = HotRows::Make(info_, settings_.cache_bytes);
+  if (!hot.ok()) {
+    PENSTOCK_LOG(kWarning, "{}: {}", log_name_, MessageOf(hot.status()));
+    hot = std::unique_ptr<HotRows>();
+  }
+  auto served = std::make_shared<const ServedGeneration>(*generation, *std::move(hot));
+  {
+    MutexLock lock(mutex_);
+    served_.swap(served);
+  }
+  if (generations_ != nullptr) {
+    generations_->Add(1);
+    uint64_t number = 0;
+    if (!absl::SimpleAtoi(generation->name, &number)) number = 0;
+    generation_number_->Set(static_cast<double>(number));
+  }
   PENSTOCK_LOG(kInfo, "{}: the rows are now those of generation {} in Redis", log_name_,
                generation->name);
 }
 
 void RedisStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) {
-  std::shared_ptr<const Generation> generation;
+  std::shared_ptr<const ServedGeneration> served;
   {
     MutexLock lock(mutex_);
-    generation = generation_;
+    served = served_;
   }
-  auto rows = std::make_shared<RedisRows>(info_, settings_.prefix, std::move(generation), lookup,
-                                          std::move(done));
+  AskedKeys asked = AskedKeys::AllOf(info_, lookup);
+  const size_t keys = asked.positions.size();
+  if (served->hot != nullptr) asked.positions = served->hot->Find(lookup, asked.hashes);
+  if (rows_of_cache_ != nullptr) {
+    const size_t missing = asked.positions.size();
+    if (missing < keys) rows_of_cache_->Add(keys - missing);
+    if (missing > 0) rows_of_redis_->Add(missing);
+  }
+  if (asked.positions.empty()) return done(OkStatus());
+  auto rows = std::make_shared<RedisRows>(info_, settings_.prefix, std::move(served), lookup,
+                                          std::move(asked), std::move(done));
   if (cluster_->Submit(rows)) return;
   rows->Done(Error(StatusCode::kUnavailable,
                    "too many requests of this table wait for Redis ('requests_max' in {})",

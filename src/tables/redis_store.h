@@ -11,6 +11,7 @@
 #include "core/servable.h"
 #include "redis/cluster.h"
 #include "tables/manifest.h"
+#include "tables/redis_rows.h"
 #include "tables/redis_settings.h"
 #include "tables/store.h"
 
@@ -53,12 +54,16 @@ class RedisStore final : public Store {
   const std::string log_name_;
   StoreInfo info_;
   std::unique_ptr<MetricSeries> series_;
+  // Null: they are not counted.
   Counter* generations_ = nullptr;
+  Gauge* generation_number_ = nullptr;
+  Counter* rows_of_cache_ = nullptr;
+  Counter* rows_of_redis_ = nullptr;
   redis::ClusterCounters counters_;
   bool is_polling_ = false;  // of the cluster's thread
   Mutex mutex_;
   // Requests that read of it share it.
-  std::shared_ptr<const Generation> generation_ GUARDED_BY(mutex_);
+  std::shared_ptr<const ServedGeneration> served_ GUARDED_BY(mutex_);
   std::string wrong_json_ GUARDED_BY(mutex_);  // the last one, which the log has
   std::unique_ptr<redis::Cluster> cluster_;    // ends first
 };

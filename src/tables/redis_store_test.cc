@@ -38,6 +38,7 @@ class RedisStoreTest : public TableFixture {
     if (command[0] == "HMGET") {
       std::string answer = "*" + std::to_string(command.size() - 2) + "\r\n";
       const Hash& hash = hashes_[command[1]];
+      fields_ += command.size() - 3;
       for (size_t i = 2; i < command.size(); ++i) {
         const auto found = hash.find(command[i]);
         answer += found == hash.end() ? "$-1\r\n" : Bulk(found->second);
@@ -103,6 +104,7 @@ class RedisStoreTest : public TableFixture {
   MetricsRegistry metrics_;
   Mutex mutex_;
   std::map<std::string, Hash> hashes_ GUARDED_BY(mutex_);
+  size_t fields_ GUARDED_BY(mutex_) = 0;  // that were asked for, without sentinels
   std::map<std::string, std::string> texts_ GUARDED_BY(mutex_);
   std::string config_ GUARDED_BY(mutex_) = "*0\r\n";
   RedisFake node_;
@@ -192,6 +194,79 @@ TEST_F(RedisStoreTest, ARowOfAnotherSizeIsNoRow) {
   EXPECT_EQ(Find({7}).code(), StatusCode::kUnavailable);
 }
 
+TEST_F(RedisStoreTest, AsksOnceForAKeyThatIsThereTwice) {
+  Put("1", {7});
+  ASSERT_EQ(Open(Json("int64", R"(, "cache_bytes": 0)")), OkStatus());
+  ASSERT_EQ(Find({7, 8, 7, 8, 7}), OkStatus());
+  EXPECT_THAT(rows_, ElementsAre(7, 8, -1, -1, 7, 8, -1, -1, 7, 8));
+  EXPECT_THAT(found_, ElementsAre(1, 0, 1, 0, 1));
+  MutexLock lock(mutex_);
+  EXPECT_EQ(fields_, 2U);
+}
+
+TEST_F(RedisStoreTest, KeepsHotRowsOfOneGeneration) {
+  Put("1", {7, 9});
+  ASSERT_EQ(Open(Json("int64")), OkStatus());
+  ASSERT_EQ(Find({7, 8}), OkStatus());
+  const int commands = node_.CountOf("HMGET");
+  ASSERT_EQ(Find({8, 7, 7}), OkStatus());
+  EXPECT_THAT(rows_, ElementsAre(-1, -1, 7, 8, 7, 8));
+  EXPECT_THAT(found_, ElementsAre(0, 1, 1));
+  EXPECT_EQ(node_.CountOf("HMGET"), commands);
+  // Only what is missing is asked for.
+  ASSERT_EQ(Find({9, 7, 9}), OkStatus());
+  EXPECT_THAT(rows_, ElementsAre(9, 10, 7, 8, 9, 10));
+  EXPECT_EQ(node_.CountOf("HMGET"), commands + 1);
+  for (const auto& [layer, rows] : {std::pair("cache", 4), std::pair("redis", 4)})
+    EXPECT_THAT(
+        metrics_.Text(),
+        HasSubstr(fmt::format(
+            R"(penstock_table_layer_rows_total{{model_name="t",model_version="1",layer="{}"}} {})",
+            layer, rows)));
+  // A new generation has other rows.
+  Put("2", {7, 8}, 100);
+  do {
+    ASSERT_EQ(Find({7, 8}), OkStatus());
+  } while (rows_[0] != 107);
+  EXPECT_THAT(rows_, ElementsAre(107, 108, 108, 109));
+  EXPECT_THAT(metrics_.Text(),
+              HasSubstr(R"(penstock_table_generation{model_name="t",model_version="1"} 2)"));
+}
+
+// Its keys may be there, in a part that has not come.
+TEST_F(RedisStoreTest, KeepsNothingOfARequestThatFails) {
+  Put("1", {7});
+  ASSERT_EQ(Open(Json("int64")), OkStatus());
+  const std::string broken = "t:1:" + std::to_string(HashKey(int64_t{8}) % 4);
+  {
+    MutexLock lock(mutex_);
+    hashes_[broken].erase(std::string(kSentinel));
+  }
+  EXPECT_EQ(Find({8, 9, 10, 11, 12, 13}).code(), StatusCode::kUnavailable);
+  {
+    MutexLock lock(mutex_);
+    hashes_[broken][std::string(kSentinel)] = "1";
+    hashes_[broken]["8"] = BytesOf<float>({8, 9});
+  }
+  ASSERT_EQ(Find({8}), OkStatus());
+  EXPECT_THAT(found_, ElementsAre(1));
+}
+
+TEST_F(RedisStoreTest, RowsOfAnotherDimensionAreNotTakenOver) {
+  Put("1", {7});
+  ASSERT_EQ(Open(Json("int64")), OkStatus());
+  const int polls = node_.CountOf("GET");
+  {
+    MutexLock lock(mutex_);
+    texts_["t:current"] =
+        R"({"generation": "2", "rows": 1, "partitions": 4, "dtype": "float32", "dimension": 3})";
+  }
+  while (node_.CountOf("GET") < polls + 3) std::this_thread::yield();
+  ASSERT_EQ(Find({7}), OkStatus());
+  EXPECT_EQ(rows_[0], 7);
+  EXPECT_THAT(MessageOf(Open(Json("int64"))), HasSubstr("has rows of 3 float32 elements"));
+}
+
 TEST_F(RedisStoreTest, TakesOverNewGenerations) {
   Put("1", {7});
   ASSERT_EQ(Open(Json("int64")), OkStatus());
@@ -252,6 +327,7 @@ TEST(RedisSettingsTest, SayWhatIsWrong) {
   EXPECT_THAT(error_of(R"({"prefixes": "x"})"), HasSubstr("did you mean 'prefix'?"));
   EXPECT_THAT(error_of(R"({"password_file": "/etc/shadow"})"), HasSubstr("without a path"));
   EXPECT_THAT(error_of(R"({"stall_ms": 0})"), HasSubstr("from 1 to"));
+  EXPECT_THAT(error_of(R"({"cache_bytes": -1})"), HasSubstr("from 0 to"));
   EXPECT_THAT(error_of("3"), HasSubstr("'redis' must be as"));
   const std::string good = R"("addresses": ["a:1"], "prefix": "x")";
   EXPECT_THAT(error_of("{" + good + R"(, "cert_file": "c"})"), HasSubstr("both"));

@@ -57,7 +57,10 @@ StatusOr<std::unique_ptr<Model>> OpenTable(const std::string& version_path,
 }
 
 StatusOr<core::ResourceEstimate> TableLoader::EstimateResources() {
-  return core::ResourceEstimate{.ram_bytes = kTableBytes};
+  // If it cannot be read, the load says so.
+  const StatusOr<Manifest> manifest = ReadManifest(version_path_);
+  const uint64_t cache_bytes = manifest.ok() && manifest->redis ? manifest->redis->cache_bytes : 0;
+  return core::ResourceEstimate{.ram_bytes = kTableBytes + cache_bytes};
 }
 
 StatusOr<std::unique_ptr<core::Servable>> TableLoader::Load() {

@@ -40,13 +40,13 @@ def push(cluster, table, rows, *flags):
         return redis_cluster.push(BINARY, cluster.addresses()[0], table, rows, f'--password_file={path}', *flags)
 
 
-def write_model(base, name, cluster, **manifest):
+def write_model(base, name, cluster, cache_bytes=0, **manifest):
     folder = os.path.join(base, name, '1')
     os.makedirs(folder)
     with open(f'{folder}/table.json', 'w', encoding='ascii') as file:
         json.dump({'store': 'redis', 'dtype': 'float32', 'dimension': DIMENSION, **manifest,
                    'redis': {'addresses': cluster.addresses()[:2], 'prefix': name, 'password_file': 'password',
-                             'poll_ms': 50, 'answer_timeout_ms': 20_000}}, file)
+                             'poll_ms': 50, 'answer_timeout_ms': 20_000, 'cache_bytes': cache_bytes}}, file)
     return os.path.join(base, name)
 
 
@@ -283,7 +283,7 @@ def test_an_answer_has_the_rows_of_one_generation(cluster, tmp_path):
     def rows(generation):
         return rows_of(range(KEYS), generation)
     push(cluster, 'items', rows(0))
-    with serve(tmp_path, {'items': write_model(tmp_path, 'items', cluster)}) as server:
+    with serve(tmp_path, {'items': write_model(tmp_path, 'items', cluster, cache_bytes=200_000)}) as server:
         mixed, latest, stopped = [], [0, 0], []
 
         def run(number):
@@ -307,6 +307,10 @@ def test_an_answer_has_the_rows_of_one_generation(cluster, tmp_path):
                 thread.join()
         assert not mixed
         assert metric(server, 'penstock_table_generations_total', model_name='items') == 4
+        assert metric(server, 'penstock_table_generation', model_name='items') == 4
+        # Some rows came from the cache, and some did not fit.
+        for layer in ('cache', 'redis'):
+            assert metric(server, 'penstock_table_layer_rows_total', layer=layer) > 1000
 
 
 def test_a_push_says_what_is_wrong(cluster, client, tmp_path):
