@@ -28,6 +28,9 @@ class PushTest : public TableFixture {
     std::string ttl;  // empty: none
   };
 
+  // What the node has.
+  using KeptKeys = std::map<std::string, Kept>;
+
   PushTest() : node_([this](const Command& command) { return Answer(command); }) {
     options_.source = folder_.path();
     options_.redis.addresses = {node_.address()};
@@ -43,7 +46,7 @@ class PushTest : public TableFixture {
     if (name == "WAIT") return {":" + std::to_string(replicas_) + "\r\n"};
     if (command.size() < 2) return {std::string(redis::kOk)};
     const std::string& key = command[1];
-    if (before_command_) before_command_(command);
+    if (before_command_) before_command_(command, keys_);
     if (!refusal_.empty() && (name == "HSET" || name == "SET") && --writes_left_ < 0)
       return {refusal_};
     if (name == "SET") {
@@ -63,8 +66,8 @@ class PushTest : public TableFixture {
     }
     return {fmt::format(":{}\r\n", is_there ? NumberFor(name, command, found) : 0)};
   }
-  size_t NumberFor(std::string_view name, const Command& command,
-                   std::map<std::string, Kept>::iterator at) {
+  size_t NumberFor(std::string_view name, const Command& command, KeptKeys::iterator at)
+      REQUIRES(mutex_) {
     Kept& kept = at->second;
     if (name == "HLEN") return kept.fields.size();
     if (name == "STRLEN") return kept.text.size();
@@ -117,11 +120,11 @@ class PushTest : public TableFixture {
 
   PushOptions options_;
   Mutex mutex_;
-  std::map<std::string, Kept> keys_ GUARDED_BY(mutex_);
+  KeptKeys keys_ GUARDED_BY(mutex_);
   int replicas_ GUARDED_BY(mutex_) = 0;
   std::string refusal_ GUARDED_BY(mutex_);  // of writes, after so many
   int writes_left_ GUARDED_BY(mutex_) = 0;
-  std::function<void(const Command&)> before_command_ GUARDED_BY(mutex_);
+  std::function<void(const Command&, KeptKeys&)> before_command_ GUARDED_BY(mutex_);
   RedisFake node_;
 };
 
@@ -217,8 +220,8 @@ TEST_F(PushTest, GoesOnWithBlocks) {
     MutexLock lock(mutex_);
     refusal_ = "-OOM no\r\n";
     writes_left_ = 1 + 3;  // the record, and each block
-    before_command_ = [this](const Command& command) {
-      if (command[0] == "PERSIST") keys_.erase("t:1:1");
+    before_command_ = [](const Command& command, KeptKeys& keys) {
+      if (command[0] == "PERSIST") keys.erase("t:1:1");
     };
   }
   // The block that was lost cannot be written.
@@ -242,11 +245,11 @@ TEST_F(PushTest, WritesAgainWhatAFailoverHasLost) {
   options_.parts.ordered_rows_max = 1;
   {
     MutexLock lock(mutex_);
-    before_command_ = [this, lost = false](const Command& command) mutable {
+    before_command_ = [lost = false](const Command& command, KeptKeys& keys) mutable {
       if (command[0] != "PERSIST" || command[1] != "t:1:3" || std::exchange(lost, true)) return;
       // The master that has taken over lacks one, and has an old value of another.
-      keys_.erase("t:1:1");
-      keys_["t:1:2"].ttl = "100";
+      keys.erase("t:1:1");
+      keys["t:1:2"].ttl = "100";
     };
   }
   ASSERT_EQ(Push().status(), OkStatus());
@@ -309,8 +312,8 @@ TEST_F(PushTest, AnUnfinishedPushOfOtherRowsIsNotMixedIn) {
     MutexLock lock(mutex_);
     refusal_ = "-OOM no\r\n";
     writes_left_ = 2;
-    before_command_ = [this](const Command& command) {
-      if (command[0] == "PERSIST") keys_.erase("t:1:0");
+    before_command_ = [](const Command& command, KeptKeys& keys) {
+      if (command[0] == "PERSIST") keys.erase("t:1:0");
     };
   }
   EXPECT_NE(Push().status(), OkStatus());
@@ -337,8 +340,8 @@ TEST_F(PushTest, APushThatWasKilledAfterItsSwitchIsFinished) {
   {
     // The record as it is during the second push.
     MutexLock lock(mutex_);
-    before_command_ = [this, &record](const Command& command) {
-      if (command[0] == "DEL" && command[1] == "t:push") record = keys_["t:push"].text;
+    before_command_ = [&record](const Command& command, KeptKeys& keys) {
+      if (command[0] == "DEL" && command[1] == "t:push") record = keys["t:push"].text;
     };
   }
   ASSERT_EQ(Push().status(), OkStatus());
@@ -361,9 +364,9 @@ TEST_F(PushTest, AnotherPushThatComesBetweenWins) {
   WriteManifest(R"({"dimension": 2})");
   {
     MutexLock lock(mutex_);
-    before_command_ = [this](const Command& command) {
+    before_command_ = [](const Command& command, KeptKeys& keys) {
       if (command[0] == "PERSIST")
-        keys_["t:current"].text = R"({"generation": "9", "rows": 1, "partitions": 1})";
+        keys["t:current"].text = R"({"generation": "9", "rows": 1, "partitions": 1})";
     };
   }
   EXPECT_EQ(Push().status().code(), StatusCode::kAborted);
