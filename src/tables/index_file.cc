@@ -217,6 +217,8 @@ class UnfinishedFile final {
   Status Keep(const std::string& path) {
     if (fsync(file_) != 0 || rename(path_.c_str(), path.c_str()) != 0) return CannotWrite();
     is_kept_ = true;
+    // The table keeps the file open, and with it the lock, for which others may wait.
+    flock(file_, LOCK_UN);
     return OkStatus();
   }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tables/key_index.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <random>
@@ -102,6 +105,17 @@ TEST_F(KeyIndexTest, IsMadeOnce) {
   EXPECT_FALSE(std::filesystem::exists(path_ + ".new"));
   EXPECT_EQ(Find(*Make(), {6}), std::vector<uint32_t>{1});
   EXPECT_EQ(std::filesystem::last_write_time(path_), before);
+}
+
+// Another process that waits for the maker had to wait until the maker's table was unloaded.
+TEST_F(KeyIndexTest, TheMakerDoesNotKeepItsLock) {
+  Write(RandomKeys(100));
+  const auto index = Make();
+  ASSERT_TRUE(index.ok()) << index.status();
+  const int file = open(path_.c_str(), O_RDWR);
+  ASSERT_GE(file, 0);
+  EXPECT_EQ(flock(file, LOCK_EX | LOCK_NB), 0);
+  close(file);
 }
 
 TEST_F(KeyIndexTest, IsMadeAgainForOtherKeys) {
