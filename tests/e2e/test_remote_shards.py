@@ -33,20 +33,25 @@ def hash_of_string(text):
     return mix(value)
 
 
-def rows_of(keys):
+def rows_of(keys, version=1):
     """The row of each key; zeros for those that are not there. Even keys are."""
     keys = np.asarray(keys)
-    rows = np.arange(DIMENSION, dtype=np.float32) + keys[..., None].astype(np.float32) * 100
+    rows = np.arange(DIMENSION, dtype=np.float32) + keys[..., None].astype(np.float32) * 100 + np.float32(version - 1)
     return np.where((keys % 2 == 0)[..., None], rows, np.float32(0))
 
 
-def write_shard(base, index):
+def write_version(base, index, version):
     keys = np.array([key for key in range(0, 2 * ROWS, 2) if mix(key) % SHARDS == index], np.int64)
-    folder = f'{base}/emb-{index}/1'
+    folder = f'{base}/emb-{index}/.{version}'
     os.makedirs(folder)
     keys.tofile(f'{folder}/key')
-    rows_of(keys).tofile(f'{folder}/emb_vector')
+    rows_of(keys, version).tofile(f'{folder}/emb_vector')
     write_manifest(folder, index, dimension=DIMENSION)
+    os.rename(folder, f'{base}/emb-{index}/{version}')
+
+
+def write_shard(base, index):
+    write_version(base, index, 1)
     words = [f'wört{number}' for number in range(50) if hash_of_string(f'wört{number}') % SHARDS == index]
     folder = f'{base}/words-{index}/1'
     os.makedirs(folder)
@@ -103,7 +108,8 @@ def root(tmp_path_factory, replicas):
     models = {'emb': remote(f'shards: {SHARDS} {targets(every)}'),
               'words': remote(f'version: 1 model: "words-{{i}}" {pairs} when_shard_fails: DEFAULT_ROWS'),
               'whole': remote(f'model: "emb-0" {targets(replicas[0])}')}
-    flags = ['--remote_targets=127.0.0.1:*', '--remote_health_interval_ms=300', '--remote_ejection_ms=500']
+    flags = ['--remote_targets=127.0.0.1:*', '--remote_health_interval_ms=300', '--remote_ejection_ms=500',
+             '--remote_version_interval_ms=200']
     with Server(tmp_path_factory.mktemp('root'), models, flags) as running:
         yield running
 
@@ -143,7 +149,8 @@ def test_a_server_loads_only_its_part(replicas):
 class Load:
     """Looks keys up on several threads until its end, checks each row, and keeps the longest time."""
 
-    def __init__(self, server, threads=4):
+    def __init__(self, server, versions=(2,), threads=4):
+        self.versions = versions
         self.good, self.bad, self.longest, self.is_over = 0, [], 0, False
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.run, args=(server, seed)) for seed in range(threads)]
@@ -157,8 +164,9 @@ class Load:
                 wrong = None
                 try:
                     answer = look_up(client, keys, timeout=20)
-                    if not np.array_equal(answer['rows'], rows_of(keys)):
-                        wrong = f'wrong rows for {keys}'
+                    # All rows are of one version.
+                    if not any(np.array_equal(answer['rows'], rows_of(keys, version)) for version in self.versions):
+                        wrong = f'wrong rows for {keys}: {answer["rows"]}'
                 except grpc.RpcError as error:
                     wrong = f'{error.code()} {error.details()}'
                 with self.lock:
@@ -184,6 +192,23 @@ class Load:
         self.is_over = True
         for thread in self.threads:
             thread.join()
+
+
+def test_a_new_version_is_served_when_all_shards_have_it(root, replicas, tables):
+    with Load(root, versions=(1, 2)) as load:
+        load.more()
+        for index in (2, 0):
+            write_version(tables, index, 2)
+            for each in replicas[index]:
+                each.wait_for('emb-' + str(index), 2)
+        load.more(500)
+        assert root.states('emb') == {1: 'AVAILABLE'}
+        write_version(tables, 1, 2)
+        root.wait_for_only('emb', [2])
+        load.more()
+    assert not load.bad
+    with Client(root) as client:
+        assert np.array_equal(look_up(client, [2, 4])['rows'], rows_of([2, 4], 2))
 
 
 def test_no_request_fails_if_a_replica_stops_or_dies(root, replicas):
@@ -212,4 +237,4 @@ def test_a_shard_without_targets_is_an_error_or_gives_default_rows(root, replica
         code, text = error_of(look_up, client, range(50))
         assert code == grpc.StatusCode.UNAVAILABLE and 'shard 1 (emb-1)' in text
         keys = [key for key in range(100) if mix(key) % SHARDS != 1]
-        assert np.array_equal(look_up(client, keys)['rows'], rows_of(keys))
+        assert np.array_equal(look_up(client, keys)['rows'], rows_of(keys, 2))
