@@ -31,7 +31,7 @@ from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
 from scale_out import shard_times
 from serialization import cpp_codecs, go_codecs, java_codecs, python_calls, python_codecs
-from tables import redis_tables, tables
+from tables import redis_tables, shards, tables
 from throughput import rates
 
 SCENARIOS = {
@@ -49,6 +49,7 @@ SCENARIOS = {
     "ensemble": ensemble.run,
     "tables": tables.run,
     "redis": redis_tables.run,
+    "shards": shards.run,
     "shard_times": shard_times.run,
     "shard_cpu": shard_times.run_cpu,
     "grpc_classify": example_calls.run_small,
