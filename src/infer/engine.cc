@@ -34,12 +34,23 @@ RequestSize SizeOf(const InferRequest& request, uint64_t bytes_max) {
   return bytes <= bytes_max ? RequestSize::kSmall : RequestSize::kLarge;
 }
 
+// Returns true if the run will be so short that it may hold an event loop.
+bool IsShort(const ServedModel& served, const InferRequest& request, uint64_t bytes_max) {
+  const RequestSize size = SizeOf(request, bytes_max);
+  const std::atomic<int64_t>* const elements_max = served.inline_elements_max();
+  if (elements_max == nullptr) [[likely]]
+    return served.MayRunInline(size);
+  int64_t elements = 0;
+  for (const NamedTensor& input : request.inputs) elements += input.tensor.element_count();
+  return size == RequestSize::kSmall && elements <= elements_max->load(std::memory_order_relaxed);
+}
+
 bool MayRunInline(const ServedModel& served, const schedule::ModelQueue& queue,
                   const InferRequest& request, uint64_t bytes_max) {
   const ModelTraits& traits = served.info().traits;
   return !queue.queues_always() && !traits.may_block &&
          !(traits.deadline_needs_pool && request.deadline != kNoDeadline) &&
-         served.MayRunInline(SizeOf(request, bytes_max));
+         IsShort(served, request, bytes_max);
 }
 
 // A run that may answer after Model::Run has returned. The callback and the thread that runs share

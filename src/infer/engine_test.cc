@@ -107,6 +107,39 @@ TEST_F(EngineTest, CheapModelGoesInlineAndComesBackAfterALongRun) {
   EXPECT_TRUE(NextRunsOnPool());
 }
 
+// Such as a table, whose pages are in memory or not.
+TEST_F(EngineTest, AModelMayKnowItselfWhenItsRunsAreShort) {
+  std::atomic<int64_t> elements_max = 2;
+  info_.traits.inline_elements_max = &elements_max;
+  run_time_ = microseconds(80);
+  Serve();
+  EXPECT_FALSE(NextRunsOnPool());
+  EXPECT_TRUE(NextRunsOnPool(/*may_run_inline=*/false));
+  request_.inputs[0].tensor = *Tensor::Allocate(DType::kFloat32, {2});
+  EXPECT_FALSE(NextRunsOnPool());
+  request_.inputs[0].tensor = *Tensor::Allocate(DType::kFloat32, {3});
+  EXPECT_TRUE(NextRunsOnPool());
+  request_.inputs[0].tensor = *Tensor::Allocate(DType::kFloat32, {1});
+  elements_max = 0;
+  EXPECT_TRUE(NextRunsOnPool());
+  elements_max = 1;
+  EXPECT_FALSE(NextRunsOnPool());
+  // A large request is none for an event loop, whatever the model says.
+  elements_max = 1'000'000;
+  request_.inputs[0].tensor = *Tensor::Allocate(DType::kFloat32, {100'000});
+  EXPECT_TRUE(NextRunsOnPool());
+}
+
+TEST_F(EngineTest, NoModelKnowsThatItsRunsAreShortIfNoneMayRunInline) {
+  const std::atomic<int64_t> elements_max = 100;
+  info_.traits.inline_elements_max = &elements_max;
+  const auto make = [this] { return std::make_unique<FakeModel>(info_, nullptr); };
+  const ServedModel usual({"m", {1}}, make(), metrics_, {});
+  EXPECT_EQ(usual.inline_elements_max(), &elements_max);
+  const ServedModel never({"m", {2}}, make(), metrics_, {.run_time_max = Duration::zero()});
+  EXPECT_EQ(never.inline_elements_max(), nullptr);
+}
+
 TEST_F(EngineTest, SlowModelStaysOnThePool) {
   run_time_ = microseconds(80);
   Serve();

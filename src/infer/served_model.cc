@@ -43,7 +43,8 @@ ServedModel::ServedModel(const core::ServableId& id, std::unique_ptr<Model> mode
                      Labels(id, {{"API", "Predict"}, {"runtime", info_->platform}}))),
       encode_(Stage(series_, id, "encode")),
       write_(Stage(series_, id, "write")),
-      run_times_{RunTimes(inline_options), RunTimes(inline_options)} {
+      run_times_{RunTimes(inline_options), RunTimes(inline_options)},
+      runs_inline_(inline_options.run_time_max > Duration::zero()) {
   // The same numbers, so that counting them once is enough.
   if (!info_->traits.runs_others)
     series_.AddAlias(kStageName, kStageHelp, Labels(id, {{"stage", "run"}}), run_);

@@ -78,6 +78,10 @@ class ServedModel final : public core::Servable {
   // Large requests have to prove on their own that they are fast: a model that is fast for small
   // ones need not be.
   bool MayRunInline(RequestSize size) const { return TimesOf(size).MayRunInline() && !gathers_; }
+  // See ModelTraits. Null: the times of its runs decide.
+  const std::atomic<int64_t>* inline_elements_max() const {
+    return runs_inline_ && !gathers_ ? info_->traits.inline_elements_max : nullptr;
+  }
   // The queue of the model in the server's scheduler, which must always be the same one.
   schedule::ModelQueue& QueueIn(schedule::Scheduler& scheduler) const {
     // Each request asks, so the usual answer is one load; std::call_once reads thread-local memory.
@@ -117,6 +121,7 @@ class ServedModel final : public core::Servable {
   Histogram& encode_;
   Histogram& write_;
   std::array<RunTimes, 2> run_times_;  // by RequestSize
+  const bool runs_inline_;             // false: no model may run on an event loop
 
   std::shared_ptr<RecentRequests> recent_;
   std::unique_ptr<Batcher> batcher_;

@@ -2,6 +2,7 @@
 // The description of a model: its signatures, and how it must be run.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -98,6 +99,10 @@ struct ModelTraits {
   // it waits in no queue and holds no slot: those runs need slots.
   bool runs_others = false;
   uint32_t runs_max = 0;  // at the same time; 0: any number
+  // Set if the model knows better than the times of its runs when they are short: a request may run
+  // on an event loop while its inputs have at most so many elements together. 0: none may now. It
+  // lives as long as the model, which may change it at any time.
+  const std::atomic<int64_t>* inline_elements_max = nullptr;
 };
 
 // A step of an ensemble: the run of another model, and the version that it uses now.

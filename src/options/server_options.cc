@@ -805,7 +805,8 @@ const OptionRow kRows[] = {
      .name = "inline_run_time_max_us",
      .target = In<microseconds, &Settings::inline_runs, &InlineOptions::run_time_max>(),
      .sentence =
-         "A model whose 99th percentile stays under this runs on the event loop; 0 is never.",
+         "A model whose 99th percentile stays under this runs on the event loop; 0 is never. "
+         "Tables in memory do so for requests of some hundred rows.",
      .max = 1'000'000},
     {.group = option_group::kThreads,
      .name = "inline_run_time_limit_us",

@@ -188,6 +188,7 @@ Status MmapStore::DivideRows(const Manifest& manifest, std::optional<uint64_t> k
     return InvalidArgument("{}: {} must say the 'dimension' of its rows", rows_file_.path(),
                            kManifestName);
   info_.row_bytes = info_.dimension * element_bytes;
+  residence_.SetInlineKeysMax(Residence::InlineKeysMax(info_.row_bytes));
   info_.rows = keys.value_or(bytes / info_.row_bytes);
   // No overflow: there are at most 2^32 keys, and 2^24 bytes in a row.
   if (info_.rows > kRowsMax || info_.rows * info_.row_bytes != bytes)

@@ -44,6 +44,9 @@ class MmapStore final : public Store {
 
   const StoreInfo& info() const override { return info_; }
   bool answers_in_find() const override { return true; }
+  const std::atomic<int64_t>* inline_keys_max() const override {
+    return &residence_.inline_keys_max();
+  }
   void SetBrokenCallback(core::BrokenCallback callback) override EXCLUDES(mutex_);
   void Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) override;
 

@@ -3,9 +3,13 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -57,6 +61,26 @@ class MmapStoreTest : public TableFixture {
     }
   }
 
+  // Takes the pages of the rows from the memory of this process, and then from that of the machine.
+  // Returns false if the file system does not let go of them.
+  bool DropRowsInUse() {
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+      if (!line.ends_with("emb_vector")) continue;
+      char* at = nullptr;
+      const uintptr_t begin = std::strtoull(line.c_str(), &at, 16);
+      const uintptr_t end = std::strtoull(at + 1, nullptr, 16);
+      madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    }
+    DropPages();
+    const int file = open((folder_ / "emb_vector").c_str(), O_RDONLY | O_CLOEXEC);
+    char byte = 0;
+    iovec to = {&byte, 1};
+    const bool is_gone = preadv2(file, &to, 1, 300 * 256, RWF_NOWAIT) < 0 && errno == EAGAIN;
+    close(file);
+    return is_gone;
+  }
+
   std::vector<int64_t> keys_;
   std::unique_ptr<MmapStore> store_;
   std::vector<float> rows_;
@@ -76,6 +100,19 @@ TEST_F(MmapStoreTest, FindsRowsThatAreOnlyOnTheDisk) {
   store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
   ASSERT_TRUE(Find().ok());
   ExpectRows();
+}
+
+TEST_F(MmapStoreTest, ATableRunsInlineWhileItsPagesAreInMemory) {
+  const std::atomic<int64_t>& inline_keys_max = *store_->inline_keys_max();
+  EXPECT_EQ(inline_keys_max, 0);
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(Find().ok());
+  EXPECT_EQ(inline_keys_max, 1024);
+  if (!DropRowsInUse()) GTEST_SKIP() << "this file system keeps pages in memory";
+  ASSERT_TRUE(Find().ok());
+  ExpectRows();
+  EXPECT_EQ(inline_keys_max, 0);
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(Find().ok());
+  EXPECT_EQ(inline_keys_max, 1024);
 }
 
 TEST_F(MmapStoreTest, AFileThatGetsShorterBreaksTheVersion) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace penstock::tables {
@@ -11,13 +12,21 @@ namespace penstock::tables {
 // The number of times that this thread has waited for a page from the disk.
 int64_t DiskWaitsOfThread();
 
-// Decides from batches of reads whether a table is warm: nearly all that is wanted is in memory, so
-// it is read without asking for it before. A table starts cold. (Whether it runs on an event loop
-// is decided by the time of its runs, as for any model: a wait for the disk sends it to the pool.)
-// Thread-safe.
+// Decides from batches of reads whether a table is warm: nearly all that is wanted is in memory.
+// Then its runs are so short that they may be on an event loop. A table starts cold. Thread-safe.
 class Residence final {
  public:
+  // So many keys may be looked up in one run on an event loop, if each of them takes so many bytes
+  // of the answer. That is about 0.1 ms.
+  static constexpr int64_t InlineKeysMax(size_t row_bytes) {
+    return std::min(kInlineKeysMax, kInlineBytesMax / std::max<int64_t>(1, row_bytes));
+  }
+  // Call it before the first batch.
+  void SetInlineKeysMax(int64_t keys) { inline_keys_when_warm_ = keys; }
+
   bool IsCold() const { return is_cold_.load(std::memory_order_relaxed); }
+  // See ModelTraits::inline_elements_max.
+  const std::atomic<int64_t>& inline_keys_max() const { return inline_keys_max_; }
 
   // Call it after each batch. `waited`: some page was not in memory.
   void Note(bool waited) {
@@ -27,10 +36,12 @@ class Residence final {
     if (waited) return NoteWait();
     if (clean_.fetch_add(1, std::memory_order_relaxed) + 1 >=
         needed_.load(std::memory_order_relaxed))
-      is_cold_.store(false, std::memory_order_relaxed);
+      SetCold(false);
   }
 
  private:
+  static constexpr int64_t kInlineKeysMax = 1024;
+  static constexpr int64_t kInlineBytesMax = 256 << 10;
   static constexpr uint32_t kCleanMin = 32;
   static constexpr uint32_t kCleanMax = 1024;
 
@@ -40,9 +51,15 @@ class Residence final {
     // A table that is often sent back must prove itself for longer.
     const uint32_t needed = needed_.load(std::memory_order_relaxed);
     needed_.store(std::min(2 * needed, kCleanMax), std::memory_order_relaxed);
-    is_cold_.store(true, std::memory_order_relaxed);
+    SetCold(true);
+  }
+  void SetCold(bool is_cold) {
+    is_cold_.store(is_cold, std::memory_order_relaxed);
+    inline_keys_max_.store(is_cold ? 0 : inline_keys_when_warm_, std::memory_order_relaxed);
   }
 
+  int64_t inline_keys_when_warm_ = 0;
+  std::atomic<int64_t> inline_keys_max_{0};
   std::atomic<bool> is_cold_{true};
   std::atomic<uint32_t> clean_{0};           // batches without a wait, since the last one with
   std::atomic<uint32_t> needed_{kCleanMin};  // so many make a table warm

@@ -21,6 +21,25 @@ TEST(ResidenceTest, StartsColdAndGetsWarm) {
   EXPECT_FALSE(residence.IsCold());
 }
 
+TEST(ResidenceTest, OnlyAWarmTableRunsInline) {
+  Residence residence;
+  residence.SetInlineKeysMax(7);
+  EXPECT_EQ(residence.inline_keys_max(), 0);
+  BatchesUntilWarm(residence);
+  EXPECT_EQ(residence.inline_keys_max(), 7);
+  residence.Note(/*waited=*/true);
+  EXPECT_EQ(residence.inline_keys_max(), 0);
+  BatchesUntilWarm(residence);
+  EXPECT_EQ(residence.inline_keys_max(), 7);
+}
+
+TEST(ResidenceTest, LongRowsAndManyKeysHoldNoLoop) {
+  EXPECT_EQ(Residence::InlineKeysMax(8), 1024);
+  EXPECT_EQ(Residence::InlineKeysMax(256), 1024);
+  EXPECT_EQ(Residence::InlineKeysMax(1024), 256);
+  EXPECT_EQ(Residence::InlineKeysMax(1 << 20), 0);
+}
+
 TEST(ResidenceTest, AWaitBeginsTheCountAgain) {
   Residence residence;
   for (int i = 0; i < 31; ++i) residence.Note(/*waited=*/false);

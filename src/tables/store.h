@@ -2,6 +2,7 @@
 // Where the rows of a table come from.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -52,6 +53,9 @@ class Store {
   virtual const StoreInfo& info() const = 0;
   // True if Find always calls `done` before it returns.
   virtual bool answers_in_find() const = 0;
+  // How many keys may be looked up on an event loop now, as ModelTraits::inline_elements_max. Null:
+  // the times of runs decide.
+  virtual const std::atomic<int64_t>* inline_keys_max() const { return nullptr; }
   // As core::Servable::SetBrokenCallback. The store calls it once if it can give no right rows any
   // more.
   virtual void SetBrokenCallback([[maybe_unused]] core::BrokenCallback callback) {}

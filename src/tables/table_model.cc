@@ -113,6 +113,7 @@ ModelInfo Describe(const Store& store) {
   model.platform = "table";
   model.traits.answers_in_run = store.answers_in_find();
   model.traits.runs_others = info.asks_servers;
+  model.traits.inline_elements_max = store.inline_keys_max();
   model.signatures = SignaturesOf(info);
   model.notes.push_back(
       fmt::format("a table of {} rows of {} {} elements, with {} keys{}", info.rows, info.dimension,

@@ -17,6 +17,7 @@ constexpr std::string_view kWords = "keys";
 constexpr std::string_view kIds = "ids";
 constexpr std::string_view kKnown = "found";
 constexpr std::string_view kStringsSignature = "strings";
+constexpr size_t kIdBytes = sizeof(int64_t);
 
 TensorSpec SpecOf(std::string_view name, DType dtype) {
   TensorSpec spec;
@@ -94,6 +95,8 @@ StatusOr<std::unique_ptr<Model>> VocabularyModel::Open(const std::string& folder
     model->keys_.checksum = found->second;
   ASSIGN_OR_RETURN(model->index_, KeyIndex::OpenOrBuild(model->keys_, path + ".index", stop));
   model->info_ = DescribeVocabulary(model->index_.rows());
+  model->residence_.SetInlineKeysMax(Residence::InlineKeysMax(kIdBytes));
+  model->info_.traits.inline_elements_max = &model->residence_.inline_keys_max();
   if (HasCarriageReturns(model->words_.text())) {
     const std::string note = fmt::format(
         "the lines of {} end with a carriage return, which belongs to the words: they are found "
@@ -110,8 +113,10 @@ void VocabularyModel::Run(const InferRequest& request, ResponseCallback done) {
   RequestMemory memory =
       options_.engine == nullptr ? RequestMemory(UINT64_MAX) : options_.engine->MemoryOfAnswer();
   InferResponse response;
+  const int64_t waits = DiskWaitsOfThread();
   Status status = request.signature_name == kStringsSignature ? FindWords(request, memory, response)
                                                               : FindIds(request, memory, response);
+  residence_.Note(/*waited=*/DiskWaitsOfThread() != waits);
   if (status.ok()) status = CheckFiles();
   if (!status.ok()) return AnswerError(done, std::move(status));
   done(std::move(response));

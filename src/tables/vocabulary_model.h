@@ -12,6 +12,7 @@
 #include "tables/key_index.h"
 #include "tables/manifest.h"
 #include "tables/mapped_file.h"
+#include "tables/residence.h"
 #include "tables/table_model.h"
 
 namespace penstock::tables {
@@ -48,6 +49,7 @@ class VocabularyModel final : public Model {
   KeyFile keys_;
   KeyIndex index_;
   ModelInfo info_;
+  Residence residence_;
   Mutex mutex_;
   bool is_broken_ GUARDED_BY(mutex_) = false;
   core::BrokenCallback broken_callback_ GUARDED_BY(mutex_);
