@@ -15,7 +15,7 @@ float ToFloat(uint16_t bits, DType dtype) {
 
 // Adds `weight` times the row to `sum`. Blocks of a constant size become vector instructions.
 template <typename T>
-void AddRow(const std::byte* row, T weight, T* sum, uint64_t dimension) {
+void AddElements(const std::byte* row, T weight, T* sum, uint64_t dimension) {
   constexpr uint64_t kBlock = 16;
   uint64_t k = 0;
   for (; k + kBlock <= dimension; k += kBlock) {
@@ -30,41 +30,11 @@ void AddRow(const std::byte* row, T weight, T* sum, uint64_t dimension) {
   }
 }
 
-void AddHalfRow(const std::byte* row, DType dtype, float weight, float* sum, uint64_t dimension) {
+void AddHalves(const std::byte* row, DType dtype, float weight, float* sum, uint64_t dimension) {
   for (uint64_t k = 0; k < dimension; ++k) {
     uint16_t bits = 0;
     std::memcpy(&bits, row + k * sizeof(bits), sizeof(bits));
     sum[k] += weight * ToFloat(bits, dtype);
-  }
-}
-
-template <typename T>
-void PoolAs(const PoolInput& input, const KeyGroups& groups, Tensor& pooled) {
-  const uint64_t dimension = input.dimension;
-  const size_t row_bytes = dimension * DTypeBytes(input.dtype);
-  T* sum = pooled.mutable_as<T>().data();
-  const int64_t count = pooled.element_count() / static_cast<int64_t>(dimension);
-  size_t key = 0;
-  for (int64_t group = 0; group < count; ++group, sum += dimension) {
-    std::fill_n(sum, dimension, T{0});
-    const int64_t length =
-        groups.lengths.empty() ? groups.length : groups.lengths[static_cast<size_t>(group)];
-    T weights = 0;
-    for (const size_t end = key + static_cast<size_t>(length); key < end; ++key) {
-      if (input.counts != nullptr && !input.counts[key]) continue;
-      const T weight = input.weights.empty() ? T{1} : static_cast<T>(input.weights[key]);
-      weights += weight;
-      const std::byte* const row = input.rows + key * row_bytes;
-      if (DTypeBytes(input.dtype) == 2) {
-        if constexpr (sizeof(T) == sizeof(float))
-          AddHalfRow(row, input.dtype, weight, sum, dimension);
-      } else {
-        AddRow<T>(row, weight, sum, dimension);
-      }
-    }
-    if (!input.is_mean) continue;
-    const T scale = weights == 0 ? T{0} : T{1} / weights;
-    for (uint64_t k = 0; k < dimension; ++k) sum[k] = scale == 0 ? T{0} : sum[k] * scale;
   }
 }
 
@@ -107,12 +77,62 @@ DType PooledType(DType dtype) {
   return dtype == DType::kFloat64 ? DType::kFloat64 : DType::kFloat32;
 }
 
-void Pool(const PoolInput& input, const KeyGroups& groups, Tensor& pooled) {
-  if (input.dtype == DType::kFloat64) {
-    PoolAs<double>(input, groups, pooled);
+Pooler::Pooler(const PoolRules& rules, const KeyGroups& groups, Tensor& pooled)
+    : rules_(rules),
+      groups_(groups),
+      sums_(pooled.mutable_data()),
+      group_count_(pooled.element_count() / static_cast<int64_t>(rules.dimension)) {
+  std::memset(sums_, 0, pooled.bytes());
+  BeginGroup();
+}
+
+void Pooler::Add(const std::byte* rows, const bool* counts, size_t count) {
+  if (rules_.dtype == DType::kFloat64) {
+    AddAs<double>(rows, counts, count);
   } else {
-    PoolAs<float>(input, groups, pooled);
+    AddAs<float>(rows, counts, count);
   }
+}
+
+template <typename T>
+void Pooler::AddAs(const std::byte* rows, const bool* counts, size_t count) {
+  const size_t row_bytes = rules_.dimension * DTypeBytes(rules_.dtype);
+  for (size_t i = 0; i < count; ++i, ++key_, rows += row_bytes) {
+    if (counts == nullptr || counts[i]) {
+      const float weight = rules_.weights.empty() ? 1.0F : rules_.weights[key_];
+      weight_sum_ += weight;
+      AddRow<T>(rows, weight);
+    }
+    if (--keys_left_ == 0) EndGroup<T>();
+  }
+}
+
+template <typename T>
+void Pooler::AddRow(const std::byte* row, T weight) {
+  T* const sum = reinterpret_cast<T*>(sums_) + static_cast<uint64_t>(group_) * rules_.dimension;
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (DTypeBytes(rules_.dtype) == 2)
+      return AddHalves(row, rules_.dtype, weight, sum, rules_.dimension);
+  }
+  AddElements<T>(row, weight, sum, rules_.dimension);
+}
+
+template <typename T>
+void Pooler::EndGroup() {
+  if (rules_.is_mean) {
+    T* const sum = reinterpret_cast<T*>(sums_) + static_cast<uint64_t>(group_) * rules_.dimension;
+    const auto scale = static_cast<T>(weight_sum_ == 0 ? 0 : 1 / weight_sum_);
+    for (uint64_t k = 0; k < rules_.dimension; ++k) sum[k] = scale == 0 ? T{0} : sum[k] * scale;
+  }
+  BeginGroup();
+}
+
+void Pooler::BeginGroup() {
+  weight_sum_ = 0;
+  do {
+    ++group_;
+    keys_left_ = group_ < group_count_ ? LengthOf(group_) : 0;
+  } while (keys_left_ == 0 && group_ < group_count_);
 }
 
 }  // namespace penstock::tables

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -171,14 +173,16 @@ class TableModel::LookupRun final {
   // Takes `run`, and answers it.
   static void Start(std::unique_ptr<LookupRun> run) {
     if (Status status = run->Prepare(); !status.ok()) return run->Fail(std::move(status));
+    if (run->pooler_ && run->model_.store_->answers_in_find()) {
+      if (Status status = run->PoolInParts(); !status.ok()) return run->Fail(std::move(status));
+      return run->Send();
+    }
     // The callback takes the run before the call is made.
     const LookupRun& own = *run;
     own.model_.store_->Find(own.lookup_, [run = std::move(run)](Status status) {
       if (status.ok()) status = run->Complete();
       if (!status.ok()) return run->Fail(std::move(status));
-      // The call may destroy the request and the model.
-      ResponseCallback answered = std::move(run->done_);
-      answered(std::move(run->response_));
+      run->Send();
     });
   }
 
@@ -189,23 +193,35 @@ class TableModel::LookupRun final {
     Shape shape = keys_.shape();
     ASSIGN_OR_RETURN(found_, Tensor::Allocate(DType::kBool, shape, memory_));
     shape.Append(static_cast<int64_t>(info().dimension));
-    ASSIGN_OR_RETURN(rows_, Tensor::Allocate(info().dtype, std::move(shape), memory_));
-    if (info().key_type == KeyType::kString) {
-      lookup_.strings = keys_.strings();
-    } else {
-      lookup_.numbers = keys_.as<int64_t>();
+    if (answer_ == Answer::kSummed || answer_ == Answer::kAveraged) {
+      TRY(PreparePooled());
+      // A store that answers at once gives the rows part by part.
+      if (model_.store_->answers_in_find())
+        shape = {std::min(keys_.element_count(), kPartKeys),
+                 static_cast<int64_t>(info().dimension)};
     }
-    lookup_.rows = rows_.mutable_data();
-    lookup_.found = found_.mutable_as<bool>().data();
+    ASSIGN_OR_RETURN(rows_, Tensor::Allocate(info().dtype, std::move(shape), memory_));
     if (info().may_lack_rows) {
       ASSIGN_OR_RETURN(answered_, Tensor::Allocate(DType::kBool, keys_.shape(), memory_));
       std::ranges::fill(answered_.mutable_as<bool>(), true);
-      lookup_.answered = answered_.mutable_as<bool>().data();
     }
     lookup_.hops = request_.hops;
     lookup_.deadline = request_.deadline;
     lookup_.cancel = request_.cancel;
+    Choose(0, static_cast<size_t>(keys_.element_count()));
     return OkStatus();
+  }
+
+  // Makes these keys those of the lookup.
+  void Choose(size_t first, size_t count) {
+    if (info().key_type == KeyType::kString) {
+      lookup_.strings = keys_.strings().subspan(first, count);
+    } else {
+      lookup_.numbers = keys_.as<int64_t>().subspan(first, count);
+    }
+    lookup_.rows = rows_.mutable_data();
+    lookup_.found = found_.mutable_as<bool>().data() + first;
+    if (info().may_lack_rows) lookup_.answered = answered_.mutable_as<bool>().data() + first;
   }
 
   Status PrepareGroups() {
@@ -218,26 +234,70 @@ class TableModel::LookupRun final {
                            weights->element_count(), keys_.element_count());
   }
 
+  Status PreparePooled() {
+    Shape shape = groups_.shape;
+    shape.Append(static_cast<int64_t>(info().dimension));
+    ASSIGN_OR_RETURN(pooled_,
+                     Tensor::Allocate(PooledType(info().dtype), std::move(shape), memory_));
+    const PoolRules rules = {.dtype = info().dtype,
+                             .dimension = info().dimension,
+                             .weights = weights_,
+                             .is_mean = answer_ == Answer::kAveraged};
+    pooler_.emplace(rules, groups_, pooled_);
+    return OkStatus();
+  }
+
+  // Pools the rows of some keys, and then those of the next ones: so the memory of a request does
+  // not grow with all its rows, and they are added while they are in the cache.
+  Status PoolInParts() {
+    const auto keys = static_cast<size_t>(keys_.element_count());
+    for (size_t first = 0; first < keys; first += kPartKeys) {
+      const size_t count = std::min<size_t>(kPartKeys, keys - first);
+      Choose(first, count);
+      Status status;
+      model_.store_->Find(lookup_, [&](Status found) { status = std::move(found); });
+      TRY(status);
+      TRY(FillMissing(first, count));
+      AddToPool(first, count);
+    }
+    return AddOutputs();
+  }
+
   Status Complete() {
-    TRY(FillMissing());
+    const auto keys = static_cast<size_t>(keys_.element_count());
+    TRY(FillMissing(0, keys));
+    if (pooler_) AddToPool(0, keys);
+    return AddOutputs();
+  }
+
+  // The rows are those of these keys.
+  void AddToPool(size_t first, size_t count) {
+    // A key that is missing has no row that could count, unless the table gives it one.
+    const bool all_count = !model_.options_.default_row.empty();
+    pooler_->Add(rows_.data(), all_count ? nullptr : found_.as<bool>().data() + first, count);
+  }
+
+  Status AddOutputs() {
     if (info().may_lack_rows && IsWanted(request_, kAnswered))
       response_.outputs.push_back({kAnswered, std::move(answered_)});
     if (IsWanted(request_, kFound)) response_.outputs.push_back({kFound, found_});
     if (answer_ == Answer::kGroups) TRY(AddSplits());
-    if (answer_ == Answer::kSummed || answer_ == Answer::kAveraged) return AddPooled();
-    if (IsWanted(request_, kRows)) response_.outputs.push_back({kRows, std::move(rows_)});
+    if (!pooler_ && IsWanted(request_, kRows))
+      response_.outputs.push_back({kRows, std::move(rows_)});
+    if (pooler_ && IsWanted(request_, kPooled))
+      response_.outputs.push_back({kPooled, std::move(pooled_)});
     return OkStatus();
   }
 
   // Gives the keys that are missing their row, and counts.
-  Status FillMissing() {
-    const std::span<const bool> found = found_.as<bool>();
+  Status FillMissing(size_t first, size_t count) {
+    const std::span<const bool> found = found_.as<bool>().subspan(first, count);
     const std::string& default_row = model_.options_.default_row;
     uint64_t missing = 0;
-    for (size_t i = 0; i < found.size(); ++i) {
+    for (size_t i = 0; i < count; ++i) {
       if (found[i]) continue;
       // Zeros for a row that another shard has would be wrong without a sign.
-      if (info().shard.count > 1) TRY(CheckShard(i));
+      if (info().shard.count > 1) TRY(CheckShard(first + i));
       ++missing;
       std::byte* const row = rows_.mutable_data() + i * info().row_bytes;
       if (default_row.empty()) {
@@ -247,7 +307,7 @@ class TableModel::LookupRun final {
       }
     }
     if (model_.metrics_ != nullptr)
-      model_.metrics_->CountRows(found.size() - missing, missing, !default_row.empty());
+      model_.metrics_->CountRows(count - missing, missing, !default_row.empty());
     return OkStatus();
   }
 
@@ -272,23 +332,10 @@ class TableModel::LookupRun final {
     return OkStatus();
   }
 
-  Status AddPooled() {
-    if (!IsWanted(request_, kPooled)) return OkStatus();
-    Shape shape = groups_.shape;
-    shape.Append(static_cast<int64_t>(info().dimension));
-    ASSIGN_OR_RETURN(Tensor pooled,
-                     Tensor::Allocate(PooledType(info().dtype), std::move(shape), memory_));
-    PoolInput input;
-    input.dtype = info().dtype;
-    input.dimension = info().dimension;
-    input.rows = rows_.data();
-    // A key that is missing has no row that could count, unless the table gives it one.
-    if (model_.options_.default_row.empty()) input.counts = found_.as<bool>().data();
-    input.weights = weights_;
-    input.is_mean = answer_ == Answer::kAveraged;
-    Pool(input, groups_, pooled);
-    response_.outputs.push_back({kPooled, std::move(pooled)});
-    return OkStatus();
+  void Send() {
+    // The call may destroy the request and the model.
+    ResponseCallback answered = std::move(done_);
+    answered(std::move(response_));
   }
 
   void Fail(Status status) {
@@ -297,6 +344,8 @@ class TableModel::LookupRun final {
   }
 
   const StoreInfo& info() const { return model_.store_->info(); }
+
+  static constexpr int64_t kPartKeys = 1024;
 
   const TableModel& model_;
   const InferRequest& request_;
@@ -309,6 +358,8 @@ class TableModel::LookupRun final {
   Tensor found_;
   Tensor answered_;  // if the store may lack rows
   Tensor rows_;
+  Tensor pooled_;
+  std::optional<Pooler> pooler_;  // none: the answer has all rows
   Lookup lookup_;
   InferResponse response_;
 };

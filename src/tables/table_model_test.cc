@@ -273,6 +273,30 @@ TEST_F(TableModelTest, GivesRaggedRows) {
   EXPECT_THAT(Values<float>("rows"), ElementsAre(10, 11, 0, 1, 10, 11));
 }
 
+// The rows of so many keys are pooled part by part, and groups reach over the borders of parts.
+TEST_F(TableModelTest, PoolsManyKeysInParts) {
+  std::vector<int64_t> keys(5000);
+  for (size_t i = 0; i < keys.size(); ++i) keys[i] = static_cast<int64_t>(i % 2);
+  WriteHps({0, 1});  // {0, 1} and {10, 11}
+  const std::vector<int64_t> lengths = {1000, 0, 1048, 2900, 51, 1, 0};
+  for (const std::string_view signature : {"sum", "mean"}) {
+    Ask(KeysOf(keys), {"found", "pooled"}, signature, {{"row_lengths", KeysOf(lengths)}});
+    EXPECT_EQ(Values<bool>("found"), std::vector<bool>(5000, true));
+    std::vector<float> pooled;
+    int64_t first = 0;
+    for (const int64_t length : lengths) {
+      const int64_t ones = (first + length) / 2 - first / 2;
+      const auto divisor = signature == "sum" || length == 0 ? 1.0F : static_cast<float>(length);
+      pooled.push_back(static_cast<float>(10 * ones) / divisor);
+      pooled.push_back(static_cast<float>(10 * ones + length) / divisor);
+      first += length;
+    }
+    const std::vector<float> values = Values<float>("pooled");
+    ASSERT_EQ(values.size(), pooled.size());
+    for (size_t i = 0; i < pooled.size(); ++i) EXPECT_FLOAT_EQ(values[i], pooled[i]) << i;
+  }
+}
+
 TEST_F(TableModelTest, RefusesGroupsThatDoNotFit) {
   WriteHps({7, 8});
   const auto error_of = [&](Tensor keys, NamedTensors more) {
