@@ -31,7 +31,7 @@ from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
 from scale_out import shard_times
 from serialization import cpp_codecs, go_codecs, java_codecs, python_calls, python_codecs
-from tables import redis_tables, shards, tables
+from tables import redis_tables, served_tables, shards, tables
 from throughput import rates
 
 SCENARIOS = {
@@ -48,6 +48,9 @@ SCENARIOS = {
     "row_cache": row_cache.run,
     "ensemble": ensemble.run,
     "tables": tables.run,
+    "tables_past_memory": tables.run_past_memory,
+    "tables_shared": served_tables.run_shared,
+    "tables_inline": served_tables.run_inline,
     "redis": redis_tables.run,
     "shards": shards.run,
     "shard_times": shard_times.run,

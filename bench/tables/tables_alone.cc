@@ -2,7 +2,9 @@
 // What a table costs, inside one process and without a network.
 //   tables_alone make FOLDER ROWS      writes a table of ROWS rows of 64 floats, without its index
 //   tables_alone measure FOLDER ROUNDS
-// Prints lines of a name and a figure. In each round:
+//   tables_alone drop FOLDER 0          drops the files from the page cache
+//   tables_alone hot FOLDER HOT         HOT rows are wanted again and again
+// "measure" prints lines of a name and a figure. In each round:
 //   warm_us, warm_cpu_us: the median time of a request for 500 rows of a table in memory, and the
 //                         CPU time of a row
 //   open_ms:              to open the table when its index is there
@@ -10,11 +12,15 @@
 //   index_ms, index_bytes: to make the index, and its bytes for each row
 //   memory_bytes:          the memory that the process takes more for each row of the open table
 //   cold_ms, touched_ms:   the mean time of a request for 500 rows that are only on the disk, and
-//   of
-//                          reading such rows one by one
+//                          of reading such rows one by one
+// "hot" reads the table once, so that it fills the memory, and prints:
+//   hot_us:               the median time of a request for 500 hot rows; every tenth request is for
+//                         500 of all rows
+//   any_us:               that of these requests
+//   waits:                how often the process has waited for a page from the disk
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -53,6 +59,12 @@ float ElementOf(uint64_t row) { return static_cast<float>(row % 1000); }
 
 double Milliseconds(steady_clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
+}
+
+double MedianOf(std::vector<double>& values) {
+  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size()) / 2;
+  std::ranges::nth_element(values, middle);
+  return *middle;
 }
 
 double CpuMicroseconds() {
@@ -98,15 +110,17 @@ class Asker final {
   }
   // Takes time for a large table whose pages are mapped.
   void Close() { model_.reset(); }
-  // Chooses the rows of the next request.
-  void Choose() {
+  // Chooses the rows of the next request: some of `rows` rows that lie as far from each other as
+  // they can.
+  void Choose(uint64_t rows) {
     wanted_.resize(kKeys);
-    for (uint64_t& row : wanted_) row = random_() % rows_;
+    for (uint64_t& row : wanted_) row = random_() % rows * (rows_ / rows);
     Tensor keys = *Tensor::Allocate(DType::kInt64, {static_cast<int64_t>(kKeys)});
     std::ranges::transform(wanted_, keys.mutable_as<int64_t>().begin(), KeyOfRow);
     request_ = {};
     request_.inputs.push_back({"keys", std::move(keys)});
   }
+  void Choose() { Choose(rows_); }
   void Ask() {
     model_->Run(request_, [&](InferResponse&& part) { answer_ = std::move(part); });
   }
@@ -160,8 +174,7 @@ void MeasureWarm(Asker& asker) {
     cpu += CpuMicroseconds() - cpu_before;
     asker.Check();
   }
-  std::ranges::nth_element(times, times.begin() + kWarmRequests / 2);
-  fmt::print("warm_us {}\nwarm_cpu_us {}\n", times[kWarmRequests / 2], cpu / kWarmRequests / kKeys);
+  fmt::print("warm_us {}\nwarm_cpu_us {}\n", MedianOf(times), cpu / kWarmRequests / kKeys);
 }
 
 // Reads rows by touching one after the other, as a program without this store would.
@@ -201,6 +214,34 @@ void MeasureCold(const std::string& folder) {
   fmt::print("touched_ms {}\n", TouchColdRows(vectors, asker));
 }
 
+void MeasureHot(const std::string& folder, uint64_t hot_rows) {
+  constexpr int kWarmUp = 1000;
+  constexpr int kRequests = 3000;
+  constexpr int kAnyEvery = 10;
+  Asker asker(folder, 5);
+  asker.Open();
+  ReadThrough(folder + "/emb_vector");
+  std::vector<double> hot;
+  std::vector<double> any;
+  for (int i = 0; i < kWarmUp + kRequests; ++i) {
+    const bool is_hot = i % kAnyEvery != 0;
+    asker.Choose(is_hot ? hot_rows : asker.rows());
+    const auto start = steady_clock::now();
+    asker.Ask();
+    const double us = Milliseconds(steady_clock::now() - start) * 1000;
+    asker.Check();
+    if (i >= kWarmUp) (is_hot ? hot : any).push_back(us);
+  }
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  fmt::print("hot_us {}\nany_us {}\nwaits {}\n", MedianOf(hot), MedianOf(any), usage.ru_majflt);
+}
+
+void Drop(const std::string& folder) {
+  for (const auto& file : std::filesystem::directory_iterator(folder))
+    DropFromMemory(file.path().string());
+}
+
 void Measure(const std::string& folder, int rounds) {
   Asker asker(folder, 1);
   std::filesystem::remove(folder + "/key.index");
@@ -236,12 +277,18 @@ void Measure(const std::string& folder, int rounds) {
 
 int main(int count, char** arguments) {
   using namespace penstock::tables;
-  PENSTOCK_CHECK(count == 4, "say make or measure, a folder, and a number");
+  PENSTOCK_CHECK(count == 4, "say make, measure, drop or hot, a folder, and a number");
+  const std::string what = arguments[1];
   const std::string folder = arguments[2];
-  if (std::string(arguments[1]) == "make") {
-    Make(folder, std::strtoull(arguments[3], nullptr, 10));
+  const uint64_t number = std::strtoull(arguments[3], nullptr, 10);
+  if (what == "make") {
+    Make(folder, number);
+  } else if (what == "drop") {
+    Drop(folder);
+  } else if (what == "hot") {
+    MeasureHot(folder, number);
   } else {
-    Measure(folder, std::atoi(arguments[3]));
+    Measure(folder, static_cast<int>(number));
     MeasureCold(folder);
   }
   return 0;
