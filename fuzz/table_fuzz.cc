@@ -77,11 +77,15 @@ void TryIndex(KeyType type, std::string_view keys, std::string_view damage) {
   const std::vector<int64_t> numbers = {0, 1, 7, 8, 9, -1};
   const std::vector<StringElement> strings = {{"red", 3}, {"", 0}, {"blue", 4}};
   std::vector<uint32_t> rows(numbers.size(), kNoRow);
+  std::vector<uint32_t> on_disk(numbers.size(), kNoRow);
   if (type == KeyType::kString) {
     opened->Find(strings, rows.data());
+    opened->FindOnDisk(strings, on_disk.data());
   } else {
     opened->Find(numbers, rows.data());
+    opened->FindOnDisk(numbers, on_disk.data());
   }
+  Require(rows == on_disk);
   for (const uint32_t row : rows) Require(row == kNoRow || row < opened->rows());
 }
 

@@ -23,6 +23,7 @@
 #include "base/encoding/crc32c.h"
 #include "base/log.h"
 #include "tables/key_hash.h"
+#include "tables/prefetch.h"
 
 namespace penstock::tables {
 namespace {
@@ -82,7 +83,7 @@ class IndexWriter final {
     for (uint64_t row = 0; row < rows_; ++row) {
       if (row % kKeysPerStopCheck == 0 && stop.load(std::memory_order_relaxed)) return Stopped();
       if (row + kKeysAhead < rows_)
-        __builtin_prefetch(&buckets_[BucketOfHash(HashKey(keys[row + kKeysAhead]), buckets())], 1);
+        Prefetch(&buckets_[BucketOfHash(HashKey(keys[row + kKeysAhead]), buckets())]);
       TRY(Insert(HashKey(keys[row]), static_cast<uint64_t>(keys[row]), row));
     }
     return OkStatus();

@@ -12,11 +12,13 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <vector>
 
 #include "base/check.h"
 #include "tables/file_check.h"
 #include "tables/index_file.h"
 #include "tables/key_hash.h"
+#include "tables/prefetch.h"
 
 namespace penstock::tables {
 
@@ -27,11 +29,14 @@ uint32_t KeyIndex::FindFrom(uint64_t at, uint64_t stored, Accept accept) const {
   // The header bounds the way, so that a damaged file cannot make it endless.
   for (uint64_t step = 0; step <= chain_max_; ++step) {
     const IndexBucket& bucket = buckets_[at];
-    const size_t count = std::min<size_t>(bucket.count, kBucketKeys);
-    for (size_t i = 0; i < count; ++i) {
-      if (bucket.keys[i] != stored) continue;
+    // Without branches, because nobody can guess which of the keys it is.
+    uint32_t equal = 0;
+    for (size_t i = 0; i < kBucketKeys; ++i)
+      equal |= static_cast<uint32_t>(bucket.keys[i] == stored) << i;
+    equal &= (1U << std::min<uint32_t>(bucket.count, kBucketKeys)) - 1;
+    for (; equal != 0; equal &= equal - 1) {
       // In a damaged file the row may not exist.
-      const uint32_t row = bucket.rows[i];
+      const uint32_t row = bucket.rows[static_cast<size_t>(std::countr_zero(equal))];
       if (row < rows_ && accept(row)) return row;
     }
     if (bucket.has_overflown == 0) return kNoRow;
@@ -40,64 +45,97 @@ uint32_t KeyIndex::FindFrom(uint64_t at, uint64_t stored, Accept accept) const {
   return kNoRow;
 }
 
-void KeyIndex::FindChunk(std::span<const int64_t> keys, uint32_t* rows) const {
-  std::array<uint64_t, kChunkKeys> at;
-  for (size_t i = 0; i < keys.size(); ++i) {
-    at[i] = BucketOf(HashKey(keys[i]));
-    __builtin_prefetch(&buckets_[at[i]]);
-  }
-  for (size_t i = 0; i < keys.size(); ++i)
-    rows[i] = FindFrom(at[i], static_cast<uint64_t>(keys[i]), [](uint32_t) { return true; });
+uint32_t KeyIndex::FindHash(uint64_t hash) const {
+  return FindFrom(BucketOf(hash), hash, [](uint32_t) { return true; });
 }
 
-void KeyIndex::FindChunk(std::span<const StringElement> keys, uint32_t* rows) const {
-  // Three reads depend on each other: the bucket, the offset, and the key itself. Each pass asks
-  // for what the next one reads.
-  std::array<uint64_t, kChunkKeys> hashes;
+uint32_t KeyIndex::CheckString(std::string_view key, uint64_t hash, uint32_t row) const {
+  if (row == kNoRow || KeyOf(row) == key) return row;
+  return FindFrom(BucketOf(hash), hash, [&](uint32_t other) { return KeyOf(other) == key; });
+}
+
+void KeyIndex::Locate(std::span<const int64_t> keys, uint64_t* hashes) const {
+  for (size_t i = 0; i < keys.size(); ++i) {
+    hashes[i] = HashKey(keys[i]);
+    Prefetch(&buckets_[BucketOf(hashes[i])]);
+  }
+}
+
+void KeyIndex::Locate(std::span<const StringElement> keys, uint64_t* hashes) const {
   for (size_t i = 0; i < keys.size(); ++i) {
     hashes[i] = HashKey(keys[i].view());
-    __builtin_prefetch(&buckets_[BucketOf(hashes[i])]);
+    Prefetch(&buckets_[BucketOf(hashes[i])]);
   }
+}
+
+void KeyIndex::FindLocated(std::span<const int64_t> keys, const uint64_t* hashes,
+                           uint32_t* rows) const {
+  PENSTOCK_CHECK(offsets_ == nullptr, "the keys are numbers");
   for (size_t i = 0; i < keys.size(); ++i) {
-    rows[i] = FindFrom(BucketOf(hashes[i]), hashes[i], [](uint32_t) { return true; });
-    if (rows[i] != kNoRow) __builtin_prefetch(&offsets_[rows[i]]);
+    rows[i] = FindFrom(BucketOf(hashes[i]), static_cast<uint64_t>(keys[i]),
+                       [](uint32_t) { return true; });
+  }
+}
+
+void KeyIndex::FindLocated(std::span<const StringElement> keys, const uint64_t* hashes,
+                           uint32_t* rows) const {
+  PENSTOCK_CHECK(offsets_ != nullptr, "the keys are strings");
+  // Three reads depend on each other: the bucket, the offset, and the key itself. Each pass asks
+  // for what the next one reads.
+  for (size_t i = 0; i < keys.size(); ++i) {
+    rows[i] = FindHash(hashes[i]);
+    if (rows[i] != kNoRow) Prefetch(&offsets_[rows[i]]);
   }
   for (size_t i = 0; i < keys.size(); ++i) {
     // A damaged offset may be beyond all memory.
     if (rows[i] != kNoRow && offsets_[rows[i]] < text_.size())
-      __builtin_prefetch(text_.data() + offsets_[rows[i]]);
+      Prefetch(text_.data() + offsets_[rows[i]]);
   }
-  for (size_t i = 0; i < keys.size(); ++i) {
-    const std::string_view key = keys[i].view();
-    if (rows[i] == kNoRow || KeyOf(rows[i]) == key) continue;
-    // Another key has the same hash.
-    rows[i] =
-        FindFrom(BucketOf(hashes[i]), hashes[i], [&](uint32_t row) { return KeyOf(row) == key; });
+  for (size_t i = 0; i < keys.size(); ++i)
+    rows[i] = CheckString(keys[i].view(), hashes[i], rows[i]);
+}
+
+template <typename Key>
+void KeyIndex::FindInChunks(std::span<const Key> keys, uint32_t* rows) const {
+  std::array<uint64_t, kChunkKeys> hashes;
+  for (size_t count = 0; !keys.empty(); rows += count, keys = keys.subspan(count)) {
+    count = std::min(keys.size(), kChunkKeys);
+    Locate(keys.first(count), hashes.data());
+    FindLocated(keys.first(count), hashes.data(), rows);
   }
 }
 
 void KeyIndex::Find(std::span<const int64_t> keys, uint32_t* rows) const {
-  PENSTOCK_CHECK(offsets_ == nullptr, "the keys are numbers");
-  for (; !keys.empty(); rows += std::min(keys.size(), kChunkKeys),
-                        keys = keys.subspan(std::min(keys.size(), kChunkKeys)))
-    FindChunk(keys.first(std::min(keys.size(), kChunkKeys)), rows);
+  FindInChunks(keys, rows);
 }
 
 void KeyIndex::Find(std::span<const StringElement> keys, uint32_t* rows) const {
-  PENSTOCK_CHECK(offsets_ != nullptr, "the keys are strings");
-  for (; !keys.empty(); rows += std::min(keys.size(), kChunkKeys),
-                        keys = keys.subspan(std::min(keys.size(), kChunkKeys)))
-    FindChunk(keys.first(std::min(keys.size(), kChunkKeys)), rows);
+  FindInChunks(keys, rows);
 }
 
-void KeyIndex::AskFor(std::span<const int64_t> keys) const {
+void KeyIndex::FindOnDisk(std::span<const int64_t> keys, uint32_t* rows) const {
   for (const int64_t key : keys)
-    file_.AskFor(&buckets_[BucketOf(HashKey(key))], sizeof(IndexBucket));
+    MappedFile::AskFor(&buckets_[BucketOf(HashKey(key))], sizeof(IndexBucket));
+  Find(keys, rows);
 }
 
-void KeyIndex::AskFor(std::span<const StringElement> keys) const {
-  for (const StringElement& key : keys)
-    file_.AskFor(&buckets_[BucketOf(HashKey(key.view()))], sizeof(IndexBucket));
+void KeyIndex::FindOnDisk(std::span<const StringElement> keys, uint32_t* rows) const {
+  std::vector<uint64_t> hashes(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    hashes[i] = HashKey(keys[i].view());
+    MappedFile::AskFor(&buckets_[BucketOf(hashes[i])], sizeof(IndexBucket));
+  }
+  for (size_t i = 0; i < keys.size(); ++i) {
+    rows[i] = FindHash(hashes[i]);
+    if (rows[i] != kNoRow) MappedFile::AskFor(&offsets_[rows[i]], 2 * sizeof(uint64_t));
+  }
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (rows[i] == kNoRow || offsets_[rows[i]] >= text_.size()) continue;
+    const std::string_view rest = text_.substr(offsets_[rows[i]]);
+    MappedFile::AskFor(rest.data(), std::min(rest.size(), keys[i].size));
+  }
+  for (size_t i = 0; i < keys.size(); ++i)
+    rows[i] = CheckString(keys[i].view(), hashes[i], rows[i]);
 }
 
 Status KeyIndex::Check(const std::atomic<bool>& stop) const {

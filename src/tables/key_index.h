@@ -47,16 +47,23 @@ class KeyIndex final {
   // One of them fits the type of the keys.
   void Find(std::span<const int64_t> keys, uint32_t* rows) const;
   void Find(std::span<const StringElement> keys, uint32_t* rows) const;
-  // Begins to read the parts of the index that Find reads for these keys. For a file that is not in
-  // memory.
-  void AskFor(std::span<const int64_t> keys) const;
-  void AskFor(std::span<const StringElement> keys) const;
+  // The same in two steps, for a caller who does other work in between: the first one gives the
+  // hashes of the keys, and asks for what the second one reads first.
+  void Locate(std::span<const int64_t> keys, uint64_t* hashes) const;
+  void Locate(std::span<const StringElement> keys, uint64_t* hashes) const;
+  void FindLocated(std::span<const int64_t> keys, const uint64_t* hashes, uint32_t* rows) const;
+  void FindLocated(std::span<const StringElement> keys, const uint64_t* hashes,
+                   uint32_t* rows) const;
+  // As Find, for files that may not be in memory: each step asks for the pages of all keys before
+  // it waits for one.
+  void FindOnDisk(std::span<const int64_t> keys, uint32_t* rows) const;
+  void FindOnDisk(std::span<const StringElement> keys, uint32_t* rows) const;
   // Returns the key of a row, of string keys. REQUIRES: row < rows().
   std::string_view KeyOf(uint32_t row) const;
 
  private:
   // A search of more keys is divided: the buckets of one chunk stay in the cache.
-  static constexpr size_t kChunkKeys = 256;
+  static constexpr size_t kChunkKeys = 128;
 
   static StatusOr<KeyIndex> FromFile(const KeyFile& keys, MappedFile file);
 
@@ -65,8 +72,12 @@ class KeyIndex final {
   // takes.
   template <typename Accept>
   uint32_t FindFrom(uint64_t at, uint64_t stored, Accept accept) const;
-  void FindChunk(std::span<const int64_t> keys, uint32_t* rows) const;
-  void FindChunk(std::span<const StringElement> keys, uint32_t* rows) const;
+  template <typename Key>
+  void FindInChunks(std::span<const Key> keys, uint32_t* rows) const;
+  // Returns the first row of a string whose hash is `hash`.
+  uint32_t FindHash(uint64_t hash) const;
+  // The row that FindHash gave is right unless another key has the same hash.
+  uint32_t CheckString(std::string_view key, uint64_t hash, uint32_t row) const;
 
   MappedFile file_;
   const IndexBucket* buckets_ = nullptr;

@@ -32,16 +32,22 @@ class KeyIndexTest : public TableFixture {
   StatusOr<KeyIndex> Make() { return KeyIndex::OpenOrBuild(keys_, path_, stop_); }
   std::string ErrorOfMake() { return Make().status().ToString(); }
 
-  static std::vector<uint32_t> Find(const KeyIndex& index, const std::vector<int64_t>& keys) {
+  template <typename Key>
+  static std::vector<uint32_t> FindBothWays(const KeyIndex& index, std::span<const Key> keys) {
     std::vector<uint32_t> rows(keys.size());
     index.Find(keys, rows.data());
+    std::vector<uint32_t> on_disk(keys.size());
+    index.FindOnDisk(keys, on_disk.data());
+    EXPECT_EQ(rows, on_disk);
     return rows;
+  }
+  static std::vector<uint32_t> Find(const KeyIndex& index, const std::vector<int64_t>& keys) {
+    return FindBothWays<int64_t>(index, keys);
   }
   static std::vector<uint32_t> FindStrings(const KeyIndex& index,
                                            const std::vector<std::string_view>& keys) {
-    std::vector<uint32_t> rows(keys.size());
-    index.Find(KeysOf(keys).strings(), rows.data());
-    return rows;
+    const Tensor strings = KeysOf(keys);
+    return FindBothWays<StringElement>(index, strings.strings());
   }
 
   const std::string path_ = folder_ / "key.index";

@@ -84,7 +84,7 @@ void MappedFile::ExpectRandomReads() const {
   if (data_ != nullptr) madvise(data_, size_, MADV_RANDOM);
 }
 
-void MappedFile::AskFor(const void* begin, size_t size) const {
+void MappedFile::AskFor(const void* begin, size_t size) {
   static const auto page_bytes = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const uintptr_t first = reinterpret_cast<uintptr_t>(begin) & ~(page_bytes - 1);
   const uintptr_t end = reinterpret_cast<uintptr_t>(begin) + size;

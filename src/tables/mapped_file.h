@@ -47,8 +47,9 @@ class MappedFile final {
 
   // The kernel reads no pages ahead: rows that are near each other are seldom wanted together.
   void ExpectRandomReads() const;
-  // Begins to read the pages of these bytes from the disk, and does not wait for them.
-  void AskFor(const void* begin, size_t size) const;
+  // Begins to read the pages of these bytes from the disk, and does not wait for them. They may be
+  // of any mapped file.
+  static void AskFor(const void* begin, size_t size);
 
  private:
   // The rest of the last page that is left reads as zeros, and nothing else tells.

@@ -17,14 +17,18 @@
 #include "protocols/npy/npy_header.h"
 #include "tables/file_check.h"
 #include "tables/key_hash.h"
+#include "tables/prefetch.h"
 
 namespace penstock::tables {
 namespace {
 
 constexpr size_t kLineBytes = 64;
-constexpr size_t kRowsAhead = 8;
+constexpr size_t kRowsAhead = 16;
 // The processor itself asks for the rest of a longer row.
-constexpr size_t kLinesAheadMax = 16;
+constexpr size_t kBytesAheadMax = 512;
+// How many keys of a request are looked up before it is asked whether the disk was waited for.
+constexpr size_t kFirstKeysWarm = 16;
+constexpr size_t kFirstKeysCold = 2;
 // A header in front of the rows is not longer.
 constexpr size_t kNpyHeaderBytesMax = 1 << 16;
 
@@ -149,6 +153,8 @@ void MmapStore::CheckInBackground() {
 Status MmapStore::OpenIndex(const std::string& path, const std::atomic<bool>& stop) {
   ASSIGN_OR_RETURN(index_, KeyIndex::OpenOrBuild(keys_, path + ".index", stop));
   index_->file().ExpectRandomReads();
+  // Requests read numbers in the index only.
+  if (info_.key_type == KeyType::kString) keys_file_.ExpectRandomReads();
   return OkStatus();
 }
 
@@ -203,48 +209,58 @@ Status MmapStore::DivideRows(const Manifest& manifest, std::optional<uint64_t> k
 void MmapStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) {
   const size_t keys = std::max(lookup.numbers.size(), lookup.strings.size());
   bool waited = false;
-  size_t first = 0;
-  if (!residence_.IsCold()) {
-    const int64_t waits = DiskWaitsOfThread();
-    for (; first < keys && !waited; first += std::min(kChunkKeys, keys - first)) {
-      FindChunk(lookup, first, std::min(kChunkKeys, keys - first));
-      waited = DiskWaitsOfThread() != waits;
-    }
-  }
+  const size_t found = FindInMemory(lookup, keys, waited);
   // If some pages were missing, more will be: so all the rest is asked for together.
-  if (first < keys) waited = FindCold(lookup, first, keys - first) || waited;
+  if (found < keys) FindOnDisk(lookup, found, keys - found);
   residence_.Note(waited);
   done(CheckFiles());
 }
 
-bool MmapStore::FindCold(const Lookup& lookup, size_t first, size_t count) const {
-  const int64_t waits = DiskWaitsOfThread();
+size_t MmapStore::FindInMemory(const Lookup& lookup, size_t keys, bool& waited) const {
+  std::array<Chunk, 2> chunks;
+  Chunk* now = &chunks[0];
+  Chunk* next = &chunks[1];
+  std::array<uint32_t, kChunkKeys> rows;
+  // The pages of a chunk are waited for one after the other. So the first one is small.
+  now->count = std::min(keys, residence_.IsCold() ? kFirstKeysCold : kFirstKeysWarm);
+  DiskWatch watch;
+  Locate(lookup, *now);
+  for (; now->count > 0 && !waited; std::swap(now, next)) {
+    FindRows(lookup, *now, rows.data());
+    next->first = now->first + now->count;
+    next->count = std::min({2 * now->count, kChunkKeys, keys - next->first});
+    // Its part of the index is on the way while this chunk is copied.
+    Locate(lookup, *next);
+    Copy(lookup, *now, rows.data());
+    waited = watch.HasWaited();
+  }
+  return now->first;
+}
+
+void MmapStore::FindOnDisk(const Lookup& lookup, size_t first, size_t count) const {
   std::vector<uint32_t> rows(count);
   if (info_.key_type == KeyType::kString) {
-    index_->AskFor(lookup.strings.subspan(first, count));
+    index_->FindOnDisk(lookup.strings.subspan(first, count), rows.data());
   } else if (info_.key_type == KeyType::kInt64) {
-    index_->AskFor(lookup.numbers.subspan(first, count));
+    index_->FindOnDisk(lookup.numbers.subspan(first, count), rows.data());
+  } else {
+    FindNumbers(lookup.numbers.subspan(first, count), rows.data());
   }
-  FindRows(lookup, first, count, rows.data());
-  const Rest rest = CopyResident(lookup, first, rows);
-  if (rest == Rest::kNone) return DiskWaitsOfThread() != waits;
-  // These are on their way.
+  if (!CopyResident(lookup, first, rows)) return;
+  // The others are on their way.
   const std::byte* const data = rows_file_.data() + rows_begin_;
   for (size_t i = 0; i < count; ++i) {
     if (rows[i] == kNoRow) continue;
     std::memcpy(lookup.rows + (first + i) * info_.row_bytes, data + rows[i] * info_.row_bytes,
                 info_.row_bytes);
   }
-  return rest == Rest::kMissing || DiskWaitsOfThread() != waits;
 }
 
-MmapStore::Rest MmapStore::CopyResident(const Lookup& lookup, size_t first,
-                                        std::span<uint32_t> rows) const {
+bool MmapStore::CopyResident(const Lookup& lookup, size_t first, std::span<uint32_t> rows) const {
   const size_t bytes = info_.row_bytes;
-  // Some file systems cannot say what is in memory. Then all is asked for, and only the waits of
-  // the thread tell.
+  // Some file systems cannot say what is in memory. Then all is asked for.
   bool can_ask = true;
-  Rest rest = Rest::kNone;
+  bool is_rest = false;
   for (size_t i = 0; i < rows.size(); ++i) {
     lookup.found[first + i] = rows[i] != kNoRow;
     if (rows[i] == kNoRow) continue;
@@ -259,27 +275,37 @@ MmapStore::Rest MmapStore::CopyResident(const Lookup& lookup, size_t first,
       }
       can_ask = read >= 0 || errno == EAGAIN || errno == EINTR;
     }
-    rest = can_ask ? Rest::kMissing : Rest::kUnknown;
-    rows_file_.AskFor(rows_file_.data() + at, bytes);
+    is_rest = true;
+    MappedFile::AskFor(rows_file_.data() + at, bytes);
   }
-  return rest;
+  return is_rest;
 }
 
-void MmapStore::FindChunk(const Lookup& lookup, size_t first, size_t count) const {
-  std::array<uint32_t, kChunkKeys> rows;
-  FindRows(lookup, first, count, rows.data());
-  Copy(lookup, first, count, rows.data());
+void MmapStore::Locate(const Lookup& lookup, Chunk& chunk) const {
+  if (info_.key_type == KeyType::kString) {
+    index_->Locate(lookup.strings.subspan(chunk.first, chunk.count), chunk.hashes.data());
+  } else if (info_.key_type == KeyType::kInt64) {
+    index_->Locate(lookup.numbers.subspan(chunk.first, chunk.count), chunk.hashes.data());
+  }
 }
 
-void MmapStore::FindRows(const Lookup& lookup, size_t first, size_t count, uint32_t* rows) const {
-  if (info_.key_type == KeyType::kString)
-    return index_->Find(lookup.strings.subspan(first, count), rows);
-  if (info_.key_type == KeyType::kInt64)
-    return index_->Find(lookup.numbers.subspan(first, count), rows);
+void MmapStore::FindRows(const Lookup& lookup, const Chunk& chunk, uint32_t* rows) const {
+  if (info_.key_type == KeyType::kString) {
+    index_->FindLocated(lookup.strings.subspan(chunk.first, chunk.count), chunk.hashes.data(),
+                        rows);
+  } else if (info_.key_type == KeyType::kInt64) {
+    index_->FindLocated(lookup.numbers.subspan(chunk.first, chunk.count), chunk.hashes.data(),
+                        rows);
+  } else {
+    FindNumbers(lookup.numbers.subspan(chunk.first, chunk.count), rows);
+  }
+}
+
+void MmapStore::FindNumbers(std::span<const int64_t> keys, uint32_t* rows) const {
   const uint64_t shards = info_.shard.count;
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < keys.size(); ++i) {
     // A negative key becomes one past all rows.
-    const auto key = static_cast<uint64_t>(lookup.numbers[first + i]);
+    const auto key = static_cast<uint64_t>(keys[i]);
     const bool is_here = key / shards < info_.rows && key % shards == info_.shard.index;
     rows[i] = is_here ? static_cast<uint32_t>(key / shards) : kNoRow;
   }
@@ -316,21 +342,22 @@ void MmapStore::ReportBroken(const Status& status) {
   if (callback) callback(status);
 }
 
-void MmapStore::Copy(const Lookup& lookup, size_t first, size_t count, const uint32_t* rows) const {
+void MmapStore::Copy(const Lookup& lookup, const Chunk& chunk, const uint32_t* rows) const {
   const std::byte* const data = rows_file_.data() + rows_begin_;
   const size_t bytes = info_.row_bytes;
-  // A row may begin in the middle of a line.
-  const size_t ahead_bytes = std::min(bytes + kLineBytes - 1, kLinesAheadMax * kLineBytes);
+  const size_t ahead_bytes = std::min(bytes, kBytesAheadMax);
   const auto ask_for = [&](uint32_t row) {
     if (row == kNoRow) return;
     const std::byte* const begin = data + row * bytes;
-    for (size_t at = 0; at < ahead_bytes; at += kLineBytes) __builtin_prefetch(begin + at);
+    // A row may begin in the middle of a line.
+    const std::byte* line = begin - reinterpret_cast<uintptr_t>(begin) % kLineBytes;
+    for (; line < begin + ahead_bytes; line += kLineBytes) Prefetch(line);
   };
-  for (size_t i = 0; i < std::min(kRowsAhead, count); ++i) ask_for(rows[i]);
-  std::byte* to = lookup.rows + first * bytes;
-  for (size_t i = 0; i < count; ++i, to += bytes) {
-    if (i + kRowsAhead < count) ask_for(rows[i + kRowsAhead]);
-    lookup.found[first + i] = rows[i] != kNoRow;
+  for (size_t i = 0; i < std::min(kRowsAhead, chunk.count); ++i) ask_for(rows[i]);
+  std::byte* to = lookup.rows + chunk.first * bytes;
+  for (size_t i = 0; i < chunk.count; ++i, to += bytes) {
+    if (i + kRowsAhead < chunk.count) ask_for(rows[i + kRowsAhead]);
+    lookup.found[chunk.first + i] = rows[i] != kNoRow;
     if (rows[i] != kNoRow) std::memcpy(to, data + rows[i] * bytes, bytes);
   }
 }

@@ -2,11 +2,13 @@
 // A store over the files of a version folder, which are mapped into memory.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -57,7 +59,7 @@ class MmapStore final : public Store {
   }
   // Begins to read `bytes` of them from the disk, and does not wait for them.
   void AskForRows(size_t begin, size_t bytes) const {
-    rows_file_.AskFor(rows_file_.data() + rows_begin_ + begin, bytes);
+    MappedFile::AskFor(rows_file_.data() + rows_begin_ + begin, bytes);
   }
   int64_t NumberOf(uint64_t row) const { return keys_.numbers[row]; }
   std::string_view TextOf(uint64_t row) const { return index_->KeyOf(static_cast<uint32_t>(row)); }
@@ -65,24 +67,33 @@ class MmapStore final : public Store {
   Status CheckFiles() EXCLUDES(mutex_);
 
  private:
-  static constexpr size_t kChunkKeys = 128;
+  static constexpr size_t kChunkKeys = 64;
 
   Status OpenKeys(const std::string& path, const Manifest& manifest);
   Status OpenIndex(const std::string& path, const std::atomic<bool>& stop);
   // Decides how the bytes of the file are divided into rows. `keys`: there must be so many.
   Status DivideRows(const Manifest& manifest, std::optional<uint64_t> keys);
   Status DivideArray(const Manifest& manifest);
-  // These find the rows of `count` keys, from position `first` on. The second one is for pages that
-  // may not be in memory: it asks for all of them before it waits for one. Returns true if some
-  // were not.
-  bool FindCold(const Lookup& lookup, size_t first, size_t count) const;
-  // Copies the rows that are in memory, and sets them to kNoRow. Begins to read the others.
-  enum class Rest { kNone, kMissing, kUnknown };
-  Rest CopyResident(const Lookup& lookup, size_t first, std::span<uint32_t> rows) const;
-  void FindRows(const Lookup& lookup, size_t first, size_t count, uint32_t* rows) const;
+  // Some keys of a lookup, and their hashes.
+  struct Chunk {
+    size_t first = 0;
+    size_t count = 0;
+    std::array<uint64_t, kChunkKeys> hashes;
+  };
+  // Finds keys from the first one on, and copies their rows, until it has waited for the disk.
+  // Returns how many are done.
+  size_t FindInMemory(const Lookup& lookup, size_t keys, bool& waited) const;
+  // The same for the keys from `first` on. Asks for all pages before it waits for one.
+  void FindOnDisk(const Lookup& lookup, size_t first, size_t count) const;
+  // Copies the rows that are in memory, and sets them to kNoRow. Begins to read the others. Returns
+  // false if there are none.
+  bool CopyResident(const Lookup& lookup, size_t first, std::span<uint32_t> rows) const;
+  void Locate(const Lookup& lookup, Chunk& chunk) const;
+  void FindRows(const Lookup& lookup, const Chunk& chunk, uint32_t* rows) const;
+  // Of a table with dense keys.
+  void FindNumbers(std::span<const int64_t> keys, uint32_t* rows) const;
+  void Copy(const Lookup& lookup, const Chunk& chunk, const uint32_t* rows) const;
   void ReportBroken(const Status& status) EXCLUDES(mutex_);
-  void FindChunk(const Lookup& lookup, size_t first, size_t count) const;
-  void Copy(const Lookup& lookup, size_t first, size_t count, const uint32_t* rows) const;
 
   StoreInfo info_;
   MappedFile keys_file_;  // none: the keys are dense

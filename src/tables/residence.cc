@@ -4,11 +4,19 @@
 #include <sys/resource.h>
 
 namespace penstock::tables {
+namespace {
 
-int64_t DiskWaitsOfThread() {
+int64_t WaitsOfThread() {
   rusage usage = {};
   getrusage(RUSAGE_THREAD, &usage);
   return usage.ru_majflt;
+}
+
+}  // namespace
+
+bool DiskWatch::HasCounted() {
+  const int64_t waits = WaitsOfThread();
+  return std::exchange(seen_, waits) != waits;
 }
 
 }  // namespace penstock::tables

@@ -4,13 +4,43 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+
+#include "base/clock.h"
 
 namespace penstock::tables {
 
-// The number of times that this thread has waited for a page from the disk.
-int64_t DiskWaitsOfThread();
+// Tells whether the thread waits for pages from the disk. A read that takes no time has not waited,
+// so the kernel, which counts the waits, is asked only about others. One thread; lives on its
+// stack.
+class DiskWatch final {
+ public:
+  DiskWatch() : last_(std::chrono::steady_clock::now()) {
+    if (seen_ < 0) [[unlikely]]
+      HasCounted();
+  }
+
+  // Returns true if the thread has waited since the last call, or since it was made.
+  bool HasWaited() {
+    const SteadyTime now = std::chrono::steady_clock::now();
+    const Duration time = now - std::exchange(last_, now);
+    return time >= kDiskTimeMin && HasCounted();
+  }
+
+ private:
+  // The fastest disks take about as long.
+  static constexpr Duration kDiskTimeMin = std::chrono::microseconds(8);
+
+  // Returns true if the kernel has counted waits since the last call on this thread.
+  static bool HasCounted();
+
+  static inline constinit thread_local int64_t seen_ = -1;  // the kernel's last count; -1: none
+
+  SteadyTime last_;
+};
 
 // Decides from batches of reads whether a table is warm: nearly all that is wanted is in memory.
 // Then its runs are so short that they may be on an event loop. A table starts cold. Thread-safe.

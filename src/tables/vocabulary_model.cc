@@ -113,10 +113,10 @@ void VocabularyModel::Run(const InferRequest& request, ResponseCallback done) {
   RequestMemory memory =
       options_.engine == nullptr ? RequestMemory(UINT64_MAX) : options_.engine->MemoryOfAnswer();
   InferResponse response;
-  const int64_t waits = DiskWaitsOfThread();
+  DiskWatch watch;
   Status status = request.signature_name == kStringsSignature ? FindWords(request, memory, response)
                                                               : FindIds(request, memory, response);
-  residence_.Note(/*waited=*/DiskWaitsOfThread() != waits);
+  residence_.Note(watch.HasWaited());
   if (status.ok()) status = CheckFiles();
   if (!status.ok()) return AnswerError(done, std::move(status));
   done(std::move(response));
