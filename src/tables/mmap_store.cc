@@ -152,6 +152,8 @@ void MmapStore::CheckInBackground() {
 
 Status MmapStore::OpenIndex(const std::string& path, const std::atomic<bool>& stop) {
   ASSIGN_OR_RETURN(index_, KeyIndex::OpenOrBuild(keys_, path + ".index", stop));
+  // To make it may have taken waits.
+  DiskWatch::Forget();
   index_->file().ExpectRandomReads();
   // Requests read numbers in the index only.
   if (info_.key_type == KeyType::kString) keys_file_.ExpectRandomReads();
@@ -211,7 +213,10 @@ void MmapStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done
   bool waited = false;
   const size_t found = FindInMemory(lookup, keys, waited);
   // If some pages were missing, more will be: so all the rest is asked for together.
-  if (found < keys) FindOnDisk(lookup, found, keys - found);
+  if (found < keys) {
+    FindOnDisk(lookup, found, keys - found);
+    DiskWatch::Forget();
+  }
   residence_.Note(waited);
   done(CheckFiles());
 }
@@ -232,7 +237,7 @@ size_t MmapStore::FindInMemory(const Lookup& lookup, size_t keys, bool& waited) 
     // Its part of the index is on the way while this chunk is copied.
     Locate(lookup, *next);
     Copy(lookup, *now, rows.data());
-    waited = watch.HasWaited();
+    waited = watch.HasWaited(now->count);
   }
   return now->first;
 }

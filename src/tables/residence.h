@@ -23,16 +23,20 @@ class DiskWatch final {
       HasCounted();
   }
 
-  // Returns true if the thread has waited since the last call, or since it was made.
-  bool HasWaited() {
+  // Returns true if the thread has waited since the last call, or since it was made. Since then it
+  // has looked for so many keys.
+  bool HasWaited(size_t keys) {
     const SteadyTime now = std::chrono::steady_clock::now();
     const Duration time = now - std::exchange(last_, now);
-    return time >= kDiskTimeMin && HasCounted();
+    return time >= kDiskTimeMin + static_cast<int64_t>(keys) * kKeyTimeMax && HasCounted();
   }
+  // The waits until now are no news, for the next watch on this thread neither.
+  static void Forget() { HasCounted(); }
 
  private:
   // The fastest disks take about as long.
   static constexpr Duration kDiskTimeMin = std::chrono::microseconds(8);
+  static constexpr Duration kKeyTimeMax = std::chrono::nanoseconds(250);  // in memory
 
   // Returns true if the kernel has counted waits since the last call on this thread.
   static bool HasCounted();

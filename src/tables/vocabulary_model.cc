@@ -116,7 +116,7 @@ void VocabularyModel::Run(const InferRequest& request, ResponseCallback done) {
   DiskWatch watch;
   Status status = request.signature_name == kStringsSignature ? FindWords(request, memory, response)
                                                               : FindIds(request, memory, response);
-  residence_.Note(watch.HasWaited());
+  residence_.Note(watch.HasWaited(static_cast<size_t>(request.inputs[0].tensor.element_count())));
   if (status.ok()) status = CheckFiles();
   if (!status.ok()) return AnswerError(done, std::move(status));
   done(std::move(response));
