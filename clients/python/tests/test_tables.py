@@ -89,7 +89,8 @@ def test_writes_vocabularies(tmp_path):
     manifest = json.loads((tmp_path / 'm/1/table.json').read_text())
     assert (manifest['key_type'], manifest['default_row']) == ('vocabulary', 7)
     assert (tmp_path / 'm/1/keys.txt').read_bytes() == 'rot\ngrün\n\na\0\n'.encode()
-    for words, message in ((['a', 'b', 'a'], "'a' is there twice"), (['a\n'], 'has a line break'), ([], 'no words'), ([1], 'must be')):
+    for words, message in ((['a', 'b', 'a'], "'a' is there twice"),
+                           (['a\n'], 'has a line break'), ([], 'no words'), ([1], 'must be')):
         with pytest.raises((TypeError, ValueError), match=message):
             tables.write_vocabulary(tmp_path / 'n/1', words)
         assert not (tmp_path / 'n').exists()

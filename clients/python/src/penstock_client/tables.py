@@ -232,8 +232,8 @@ class _VocabularyWriter(_FolderWriter):
 
 
 def write(output, keys, rows, *, dtype=None, default_row=None, shard=None):
-    """Writes a table of these keys and rows to the new folder `output`, and returns its TableInfo. The other arguments are those of
-    TableWriter; keys may be None."""
+    """Writes a table of these keys and rows to the new folder `output`, and returns its TableInfo. The other
+    arguments are those of TableWriter; keys may be None."""
     with TableWriter(output, dtype=dtype, default_row=default_row, shard=shard) as writer:
         writer.append(keys, rows)
     return writer.info
@@ -242,7 +242,8 @@ def write(output, keys, rows, *, dtype=None, default_row=None, shard=None):
 def write_frame(output, frame, key, columns=None, *, dtype=None, default_row=None, shard=None):
     """The same for a data frame of pandas, a table of pyarrow, or a frame with to_arrow() (as polars has it).
 
-    `key`: the column of the keys; None: the key of a row is its number. `columns`: those of the elements, in this order; None: all others. A column may have a list of
+    `key`: the column of the keys; None: the key of a row is its number. `columns`: those of the elements, in this order;
+    None: all others. A column may have a list of
     numbers in each row: an embedding."""
     if hasattr(frame, 'to_arrow'):
         frame = frame.to_arrow()
