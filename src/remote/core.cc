@@ -121,8 +121,7 @@ std::shared_ptr<Target> RemoteCore::MakeTarget(const FoundTarget& found) {
     target->channels.clear();  // they are ending
   }
   for (size_t i = 0; i < loops.size(); ++i)
-    target->channels.push_back(
-        std::make_shared<net::GrpcChannel>(loops.at(i), ChannelOf(found, remote, settings)));
+    target->channels.push_back(loops.Connect(i, ChannelOf(found, remote, settings)));
   if (pool_ != nullptr)
     (*pool_)[target->name].assign(target->channels.begin(), target->channels.end());
   return target;

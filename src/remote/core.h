@@ -42,7 +42,7 @@ struct RemoteMetrics {
 
 // The connections that the shards of a version share: a target has one for each loop, however many
 // shards it has. Owned by loop 0.
-using ChannelPool = std::map<std::string, std::vector<std::weak_ptr<net::GrpcChannel>>>;
+using ChannelPool = std::map<std::string, std::vector<std::weak_ptr<net::UnaryChannel>>>;
 
 // What a loop knows of a version. Owned by loop.
 struct LoopPart {

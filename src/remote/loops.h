@@ -4,11 +4,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "net/client/channel.h"
 #include "net/client/dns.h"
 #include "net/client/loop.h"
 
@@ -20,17 +23,23 @@ class RemoteLoops final {
  public:
   // `dns_time_limit`: for each look-up.
   RemoteLoops(int64_t count, Duration dns_time_limit);
+  using MakeChannel = std::function<std::shared_ptr<net::UnaryChannel>(const std::string& address)>;
+  // For tests in virtual time: a loop without a thread, and connections that `make` makes.
+  RemoteLoops(std::unique_ptr<net::ClientLoop> loop, MakeChannel make);
 
   size_t size() const { return loops_.size(); }
   net::ClientLoop& at(size_t index) { return *loops_[index]; }
   // The loop for a new request: each in turn.
   size_t Next() { return next_.fetch_add(1, std::memory_order_relaxed) % loops_.size(); }
   net::DnsThread& dns() { return dns_; }
+  // A channel on this loop.
+  std::shared_ptr<net::UnaryChannel> Connect(size_t index, net::ChannelOptions options);
 
  private:
   std::vector<std::unique_ptr<net::ClientLoop>> loops_;
   std::atomic<size_t> next_{0};
-  net::DnsThread dns_;  // ends before the loops, to which it gives its answers
+  const MakeChannel make_channel_;  // null: real ones
+  net::DnsThread dns_;              // ends before the loops, to which it gives its answers
 };
 
 // Makes the threads when the first remote version needs them. They end with the last one.

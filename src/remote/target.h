@@ -79,7 +79,7 @@ class TargetRecord final {
 struct Target {
   std::string name;  // "host:port"
   std::unique_ptr<TargetRecord> record;
-  std::vector<std::shared_ptr<net::GrpcChannel>> channels;  // by loop; shards share them
+  std::vector<std::shared_ptr<net::UnaryChannel>> channels;  // by loop; shards share them
   bool is_asked = false;  // by the health checker, which waits for the answer; owned by loop 0
 };
 

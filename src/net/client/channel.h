@@ -14,6 +14,18 @@
 
 namespace penstock::net {
 
+// Unary calls to one server. Thread-safe.
+class UnaryChannel {
+ public:
+  virtual ~UnaryChannel() = default;
+
+  // Begins a call. `done` is called exactly once, later, on the thread of the loop. Returns the
+  // number of the call.
+  virtual uint64_t Start(UnaryRequest request, UnaryDone done) = 0;
+  // Ends a call with CANCELLED, unless it has ended. The server is told.
+  virtual void Cancel(uint64_t call) = 0;
+};
+
 // A server, and the connection to it that is made when the first call needs it. If the server goes
 // away (GOAWAY), new calls get a new connection, and the open ones end on the old one.
 //
@@ -26,26 +38,23 @@ namespace penstock::net {
 // A call waits for the connection at most until its deadline. After a failed attempt to connect,
 // calls fail at once until the time of the next attempt: another server may answer them.
 // Thread-safe.
-class GrpcChannel final {
+class GrpcChannel final : public UnaryChannel {
  public:
   // `loop` must outlive it.
   GrpcChannel(ClientLoop& loop, ChannelOptions options);
   // Answers all open calls with CANCELLED, on the loop, perhaps later.
-  ~GrpcChannel();
+  ~GrpcChannel() override;
   GrpcChannel(const GrpcChannel&) = delete;
   GrpcChannel& operator=(const GrpcChannel&) = delete;
 
-  // Begins a call. `done` is called exactly once, later, on the thread of the loop. Errors beside
-  // those of the server:
+  // Errors beside those of the server:
   //   UNAVAILABLE: the connection failed, or too many calls are open; is_unprocessed says which
   //     calls may be tried elsewhere;
   //   DEADLINE_EXCEEDED, CANCELLED: as was asked;
   //   RESOURCE_EXHAUSTED: the answer is too large;
   //   INTERNAL, UNKNOWN: the answer is no good.
-  // Returns the number of the call.
-  uint64_t Start(UnaryRequest request, UnaryDone done);
-  // Ends a call with CANCELLED, unless it has ended. The server is told.
-  void Cancel(uint64_t call);
+  uint64_t Start(UnaryRequest request, UnaryDone done) override;
+  void Cancel(uint64_t call) override;
 
  private:
   class Core;

@@ -16,7 +16,11 @@ thread_local const ClientLoop* current_loop = nullptr;
 }  // namespace
 
 ClientLoop::ClientLoop(std::string thread_name)
-    : io_(/*concurrency_hint=*/1), work_(boost::asio::make_work_guard(io_)), timer_(io_) {
+    : clock_(Clock::Real()),
+      has_thread_(true),
+      io_(/*concurrency_hint=*/1),
+      work_(boost::asio::make_work_guard(io_)),
+      timer_(io_) {
   thread_ = std::thread([this, name = std::move(thread_name)] {
     SetThreadName(name);
     current_loop = this;
@@ -24,7 +28,14 @@ ClientLoop::ClientLoop(std::string thread_name)
   });
 }
 
+ClientLoop::ClientLoop(const Clock& clock)
+    : clock_(clock), has_thread_(false), work_(boost::asio::make_work_guard(io_)), timer_(io_) {}
+
 ClientLoop::~ClientLoop() {
+  if (!has_thread_) {
+    Turn();
+    return;
+  }
   Post([this] {
     timer_.cancel();
     work_.reset();
@@ -41,17 +52,25 @@ void ClientLoop::Post(Task task) {
     is_first = posted_.empty();
     posted_.push_back(std::move(task));
   }
-  if (is_first) boost::asio::post(io_, [this] { RunPosted(); });
+  if (is_first && has_thread_) boost::asio::post(io_, [this] { RunPosted(); });
 }
 
-void ClientLoop::RunPosted() {
+bool ClientLoop::RunPosted() {
   {
     MutexLock lock(mutex_);
     running_.swap(posted_);
   }
+  const bool has_run = !running_.empty();
   for (Task& task : running_) task();
   running_.clear();
   EndEvent();
+  return has_run;
+}
+
+void ClientLoop::Turn() {
+  do {
+    timers_.Run(clock_.Now());
+  } while (RunPosted());
 }
 
 void ClientLoop::ForgetFlush(FlushTarget& target) {
@@ -64,7 +83,7 @@ void ClientLoop::EndEvent() {
     if (dirty_[i] != nullptr) dirty_[i]->Flush();
   }
   dirty_.clear();
-  if (!timers_.empty()) ArmTimer();
+  if (has_thread_ && !timers_.empty()) ArmTimer();
 }
 
 void ClientLoop::ArmTimer() {

@@ -28,6 +28,8 @@ class ClientLoop final {
 
   // Starts the thread.
   explicit ClientLoop(std::string thread_name);
+  // For tests in virtual time: it has no thread, and works in Turn. `clock` must outlive it.
+  explicit ClientLoop(const Clock& clock);
   // Runs the tasks that were posted, and joins the thread. REQUIRES: all channels are closed.
   ~ClientLoop();
   ClientLoop(const ClientLoop&) = delete;
@@ -40,17 +42,23 @@ class ClientLoop final {
 
   boost::asio::io_context& io() { return io_; }
   TimerWheel& timers() { return timers_; }
-  const Clock& clock() const { return Clock::Real(); }
+  const Clock& clock() const { return clock_; }
   // Makes the end of the event flush `target`. See Loop::ScheduleFlush.
   void ScheduleFlush(FlushTarget& target) { dirty_.push_back(&target); }
   void ForgetFlush(FlushTarget& target);
   // Call it at the end of each callback of Asio. Flushes, and sets the timer.
   void EndEvent();
+  // Runs what was posted and the timers whose time has come, until there are none. REQUIRES: there
+  // is no thread.
+  void Turn() EXCLUDES(mutex_);
 
  private:
-  void RunPosted() EXCLUDES(mutex_);
+  // False: nothing was posted.
+  bool RunPosted() EXCLUDES(mutex_);
   void ArmTimer();
 
+  const Clock& clock_;
+  const bool has_thread_;
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   TimerWheel timers_;
