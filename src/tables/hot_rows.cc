@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstring>
@@ -23,6 +24,16 @@ constexpr int kSpins = 64;
 // One key in so many is taken in although it was not seen before: keys that are wanted now and then
 // would else never be.
 constexpr uint8_t kLuck = 8;
+
+// For members that are read without the lock.
+template <typename T>
+T Peek(T& member) {
+  return std::atomic_ref(member).load(std::memory_order_relaxed);
+}
+template <typename T>
+void Put(T& member, T value) {
+  std::atomic_ref(member).store(value, std::memory_order_relaxed);
+}
 
 constexpr uint8_t BitOf(size_t way) { return static_cast<uint8_t>(1U << way); }
 
@@ -111,30 +122,46 @@ std::vector<uint32_t> HotRows::Find(const Lookup& lookup, std::span<const uint64
   for (size_t begin = 0; begin < hashes.size(); begin += kGroup) {
     const size_t end = std::min(begin + kGroup, hashes.size());
     for (size_t i = begin; i < end; ++i) __builtin_prefetch(&SetOf(hashes[i]));
+    std::array<bool, kGroup> may_be_there;
     for (size_t i = begin; i < end; ++i) {
       Set& set = SetOf(hashes[i]);
-      const uint64_t key = KeyOf(lookup, hashes[i], i);
-      for (size_t way = 0; way < kWays; ++way) {
-        if (std::atomic_ref(set.keys[way]).load(std::memory_order_relaxed) != key) continue;
-        for (size_t line = 0; line < lines; ++line)
-          __builtin_prefetch(SlotOf(set, way) + line * kFetchBytes);
-      }
+      const size_t way = LikelyWayOf(set, KeyOf(lookup, hashes[i], i));
+      may_be_there[i - begin] = way != kWays;
+      if (way == kWays) continue;
+      for (size_t line = 0; line < lines; ++line)
+        __builtin_prefetch(SlotOf(set, way) + line * kFetchBytes);
     }
-    for (size_t i = begin; i < end; ++i)
-      if (!FindOne(lookup, hashes[i], i)) missing.push_back(static_cast<uint32_t>(i));
+    for (size_t i = begin; i < end; ++i) {
+      if (!may_be_there[i - begin] || !FindOne(lookup, hashes[i], i))
+        missing.push_back(static_cast<uint32_t>(i));
+    }
   }
   return missing;
 }
 
-size_t HotRows::MakeRoom(Set& set, uint64_t hash) {
-  constexpr uint8_t kAll = BitOf(kWays) - 1;
-  if (set.used != kAll) return static_cast<size_t>(std::countr_one(set.used));
+size_t HotRows::LikelyWayOf(Set& set, uint64_t key) {
+  for (size_t way = 0; way < kWays; ++way)
+    if (Peek(set.keys[way]) == key) return way;
+  return kWays;
+}
+
+bool HotRows::Admits(Set& set, uint64_t hash) {
+  if (Peek(set.used) != BitOf(kWays) - 1) return true;
   // The bits that do not choose the set.
   const auto mark = static_cast<uint16_t>(hash | 1);
-  if (set.seen[0] != mark && set.seen[1] != mark && ++set.luck % kLuck != 0) {
-    set.seen[1] = std::exchange(set.seen[0], mark);
-    return kWays;
-  }
+  const uint16_t last = Peek(set.seen[0]);
+  if (last == mark || Peek(set.seen[1]) == mark) return true;
+  // Two threads may count as one: nothing depends on it.
+  const auto luck = static_cast<uint8_t>(Peek(set.luck) + 1);
+  Put(set.luck, luck);
+  if (luck % kLuck == 0) return true;
+  Put(set.seen[1], last);
+  Put(set.seen[0], mark);
+  return false;
+}
+
+size_t HotRows::MakeRoom(Set& set) {
+  if (set.used != BitOf(kWays) - 1) return static_cast<size_t>(std::countr_one(set.used));
   for (;;) {
     const size_t way = set.hand;
     set.hand = static_cast<uint8_t>((way + 1) % kWays);
@@ -147,13 +174,13 @@ void HotRows::KeepOne(const Lookup& lookup, uint64_t hash, size_t position) {
   if (has_strings_ && lookup.strings[position].view().size() > kTextBytesMax) return;
   const uint64_t key = KeyOf(lookup, hash, position);
   Set& set = SetOf(hash);
+  if (!Admits(set, hash)) return;
   const SetLock lock(set);
   // Another request may have been faster.
   if (WayOf(set, lookup, key, position) != kWays) return;
-  const size_t way = MakeRoom(set, hash);
-  if (way == kWays) return;
-  std::atomic_ref(set.keys[way]).store(key, std::memory_order_relaxed);
-  set.used |= BitOf(way);
+  const size_t way = MakeRoom(set);
+  Put(set.keys[way], key);
+  Put(set.used, static_cast<uint8_t>(set.used | BitOf(way)));
   set.is_wanted &= static_cast<uint8_t>(~BitOf(way));
   set.is_missing &= static_cast<uint8_t>(~BitOf(way));
   if (!lookup.found[position]) set.is_missing |= BitOf(way);

@@ -36,14 +36,15 @@ class HotRows final {
 
  private:
   static constexpr size_t kWays = 6;
-  // One cache line. All zeros: empty. Only the holder of the lock may use the other members, but
-  // the keys may be looked at to fetch rows ahead.
+  // One cache line. All zeros: empty. Only the holder of the lock may use the members, but for the
+  // first four, which anybody may read, and `seen` and `luck`, which anybody may change: most keys
+  // that are not there take no lock.
   struct alignas(64) Set {
     uint64_t keys[kWays];  // of strings: the hashes
     uint16_t seen[2];      // parts of the hashes of keys that were wanted and not taken in
     uint8_t luck;          // counts those
-    uint8_t lock;          // 1: it is held
     uint8_t used;          // a bit for each way
+    uint8_t lock;          // 1: it is held
     uint8_t is_missing;    // the key is known to have no row
     uint8_t is_wanted;     // it was found since the clock has passed
     uint8_t hand;          // of the clock
@@ -61,8 +62,12 @@ class HotRows final {
   size_t WayOf(const Set& set, const Lookup& lookup, uint64_t key, size_t position) const;
   bool FindOne(const Lookup& lookup, uint64_t hash, size_t position);
   void KeepOne(const Lookup& lookup, uint64_t hash, size_t position);
-  // Returns the way for a new key, or kWays if it is not taken in.
-  static size_t MakeRoom(Set& set, uint64_t hash);
+  // The first way that may have the key, or kWays. Takes no lock.
+  static size_t LikelyWayOf(Set& set, uint64_t key);
+  // Whether a key that the set lacks is taken in. Takes no lock.
+  static bool Admits(Set& set, uint64_t hash);
+  // Returns the way for a new key.
+  static size_t MakeRoom(Set& set);
 
   const bool has_strings_;
   const size_t row_bytes_;
