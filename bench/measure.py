@@ -55,6 +55,7 @@ SCENARIOS = {
     "shards": shards.run,
     "shard_times": shard_times.run,
     "shard_cpu": shard_times.run_cpu,
+    "shard_root": shard_times.run_root,
     "grpc_classify": example_calls.run_small,
     "examples": example_calls.run_reader,
     "graphpipe_small": graphpipe_calls.run_small,

@@ -174,3 +174,54 @@ def cpu_under_load(server, keys, rounds):
             figures[rows].append(cpu_per_request(server, calls, lambda: h2load(
                 f"http://127.0.0.1:{server.port}{PREDICT}", calls, 4, 8, request, GRPC_HEADERS)))
     return {rows: each[1:] for rows, each in figures.items()}
+
+
+def mix(keys):
+    """The hash that divides int64 keys among shards (docs/tables.md)."""
+    keys = keys.astype(numpy.uint64)
+    keys = (keys ^ keys >> numpy.uint64(30)) * numpy.uint64(0xBF58476D1CE4E5B9)
+    keys = (keys ^ keys >> numpy.uint64(27)) * numpy.uint64(0x94D049BB133111EB)
+    return keys ^ keys >> numpy.uint64(31)
+
+
+# Requests through a root: (shards, rows of a request, number of requests in a round)
+SCATTERS = ((3, 500, 2000), (12, 500, 1000), (36, 500, 500), (3, 4000, 300), (12, 4000, 300), (36, 4000, 200))
+
+
+def run_root(rounds):
+    """What a request to a table in shards costs the shards and the root. All shards are in one process."""
+    for count in sorted({shards for shards, _, _ in SCATTERS}):
+        with tempfile.TemporaryDirectory() as folder:
+            keys = make_table(f"{folder}/all/1")
+            owners = mix(keys) % numpy.uint64(count)
+            for index in range(count):
+                mine = keys[owners == index]
+                os.makedirs(f"{folder}/m-{index}/1")
+                mine.tofile(f"{folder}/m-{index}/1/key")
+                numpy.zeros((len(mine), DIMENSION), numpy.float32).tofile(f"{folder}/m-{index}/1/emb_vector")
+                shard = {"index": index, "count": count, "hash": "mix64"}
+                manifest = {"key_type": "int64", "dtype": "float32", "dimension": DIMENSION, "shard": shard}
+                pathlib.Path(folder, f"m-{index}/1/table.json").write_text(json.dumps(manifest))
+            models = "".join(f'config {{ name: "m-{i}" base_path: "{folder}/m-{i}" }} ' for i in range(count))
+            pathlib.Path(folder, "shards.config").write_text(f"model_config_list {{ {models} }}")
+            with penstock("shards", None, [f"--model_config_file={folder}/shards.config"], cores=CLIENT_CORE) as shards:
+                remote = f'remote {{ shards: {count} targets: "127.0.0.1:{shards.port}" }}'
+                pathlib.Path(folder, "root.config").write_text(
+                    f'model_config_list {{ config {{ name: "m" penstock {{ {remote} }} }} }}')
+                flags = [f"--model_config_file={folder}/root.config", "--remote_targets=127.0.0.1:*"]
+                with penstock("root", None, flags) as root:
+                    yield from run_scatters(shards, root, keys, count, rounds)
+
+
+def run_scatters(shards, root, keys, count, rounds):
+    for _, rows, requests in (each for each in SCATTERS if each[0] == count):
+        request = framed(request_for(keys[:rows]))
+        figures = {"shards": [], "root": []}
+        for _ in range(rounds + 1):
+            before = shards.cpu_us(), root.cpu_us()
+            h2load(f"http://127.0.0.1:{root.port}{PREDICT}", requests, 4, 2, request, GRPC_HEADERS)
+            figures["shards"].append((shards.cpu_us() - before[0]) / requests)
+            figures["root"].append((root.cpu_us() - before[1]) / requests)
+        medians = {name: statistics.median(each[1:]) for name, each in figures.items()}
+        yield row(f"a request for {rows} rows to {count} shards, under load: CPU of the shards, and of the root",
+                  f"{medians['shards']:.0f} us, {medians['root']:.0f} us", "none", True, figures=figures)

@@ -28,7 +28,7 @@ constexpr char kLeaseField[] = "x-penstock-lease";
 // A target, and what it has said last. Owned by loop 0.
 struct VersionWatch::Polled {
   FoundTarget found;
-  std::unique_ptr<net::GrpcChannel> channel;
+  std::shared_ptr<net::UnaryChannel> channel;
   TargetView view;
   bool is_asked = false;    // its answer has not come yet
   bool asks_again = false;  // after that
@@ -111,6 +111,8 @@ VersionWatch::VersionWatch(std::string name, RemoteVersion remote, const RemoteS
       settings_(settings),
       loops_(loops),
       changed_(std::move(changed)) {}
+
+VersionWatch::~VersionWatch() = default;
 
 void VersionWatch::RunOnLoop(const std::function<void()>& task) {
   std::promise<void> done;
@@ -215,7 +217,7 @@ std::shared_ptr<VersionWatch::Polled> VersionWatch::MakePolled(const FoundTarget
   polled->found = found;
   net::ChannelOptions options = ChannelOf(found, remote_, settings_);
   polled->view.name = options.Address();
-  polled->channel = std::make_unique<net::GrpcChannel>(loop(), std::move(options));
+  polled->channel = loops_.Connect(0, std::move(options));
   return polled;
 }
 

@@ -47,6 +47,7 @@ class VersionWatch final : public std::enable_shared_from_this<VersionWatch>,
   // must not block. `loops` must outlive RemoveUser of all users.
   VersionWatch(std::string name, RemoteVersion remote, const RemoteSettings& settings,
                RemoteLoops& loops, std::function<void()> changed);
+  ~VersionWatch() override;
 
   // Begins to ask. Call it once.
   void Start();

@@ -4,7 +4,7 @@
 // are slow, and get new versions. The promises:
 //   - each request is answered once, at its deadline at the latest;
 //   - each row is that of its key, and all rows of an answer are of one version: of the one that
-//     the root is asked for, if it is;
+//     the root asks for, if it does;
 //   - a request fails only as "unavailable" or "too late", and only while pods have trouble;
 //   - when all is over, no call is left open.
 // A violated promise prints its seed: PENSTOCK_SIM_SEED=N runs it again.
@@ -25,10 +25,13 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/strings/str_split.h"
 #include "remote/configured_targets.h"
 #include "remote/messages.h"
 #include "remote/shards/shard_store.h"
+#include "remote/version_watch.h"
 #include "schedule/simulation_seeds.h"
+#include "serving/get_model_status.pb.h"
 #include "serving/predict.pb.h"
 #include "tables/table_model.h"
 
@@ -46,6 +49,8 @@ constexpr Duration kTroubleEnds = seconds(90);
 constexpr Duration kDeadlineSlack = milliseconds(2);
 // After this time a connection to a frozen pod is given up.
 constexpr Duration kPingTime = seconds(15);
+// For this time a pod keeps a version that a root has asked it to keep.
+constexpr Duration kLeaseTime = seconds(10);
 
 float ElementOf(int64_t key, int64_t version, int64_t column) {
   return static_cast<float>(key * 8 + version % 4 * 2 + column);
@@ -90,6 +95,7 @@ struct Pod {
   PodState state = PodState::kUp;
   Duration delay = microseconds(200);  // of an answer, on average
   std::set<int64_t> versions = {1};
+  std::map<int64_t, SteadyTime> leases = {};  // until when it keeps a version
 };
 
 // A call at a pod. Plain data.
@@ -194,6 +200,7 @@ class PodChannel final : public net::UnaryChannel {
   }
 
   net::UnaryAnswer Answer(const net::UnaryRequest& asked) const;
+  net::UnaryAnswer AnswerStatus(const net::UnaryRequest& asked) const;
   void Describe(tensorflow::serving::PredictResponse& response) const;
   static void GiveRows(const tensorflow::TensorProto& keys, int64_t version,
                        tensorflow::serving::PredictResponse& response);
@@ -205,14 +212,34 @@ class PodChannel final : public net::UnaryChannel {
   uint64_t next_ = 0;
 };
 
+net::UnaryAnswer PodChannel::AnswerStatus(const net::UnaryRequest& asked) const {
+  for (const auto& [name, value] : asked.metadata) {
+    if (name != "x-penstock-lease" || value == "none") continue;
+    const std::vector<std::string> versions = absl::StrSplit(value, ',');
+    for (const std::string& version : versions)
+      pod_.leases[std::stoll(version)] = world_.now() + kLeaseTime;
+  }
+  tensorflow::serving::GetModelStatusResponse response;
+  for (const int64_t version : pod_.versions) {
+    auto& status = *response.add_model_version_status();
+    status.set_version(version);
+    status.set_state(tensorflow::serving::ModelVersionStatus::AVAILABLE);
+  }
+  return {.status = OkStatus(),
+          .message = WholeSlice(CopyToBuffer(response.SerializeAsString())),
+          .is_from_server = true};
+}
+
 net::UnaryAnswer PodChannel::Answer(const net::UnaryRequest& asked) const {
+  if (asked.path == kStatusMethod) return AnswerStatus(asked);
   const Slice bytes = Flatten(asked.message);
   tensorflow::serving::PredictRequest request;
   request.ParseFromArray(bytes.data, static_cast<int>(bytes.size));
   const auto& spec = request.model_spec();
   const int64_t version = spec.has_version() ? spec.version().value() : *pod_.versions.rbegin();
   if (!pod_.versions.contains(version))
-    return {.status = absl::NotFoundError("no such version"), .is_from_server = true};
+    return {.status = absl::NotFoundError("Servable not found for request"),
+            .is_from_server = true};
   tensorflow::serving::PredictResponse response;
   response.mutable_model_spec()->mutable_version()->set_value(version);
   if (spec.signature_name() == tables::kTableSignature) {
@@ -295,7 +322,8 @@ class Life final {
     world_.shards = static_cast<uint32_t>(world_.Pick(lies ? 2 : 1, 4));
     world_.lies = lies;
     copies_ = world_.Pick(1, 3);
-    is_pinned_ = world_.Chance(50);
+    is_fenced_ = world_.Chance(50);
+    is_pinned_ = is_fenced_ || world_.Chance(50);
     is_calm_ = world_.Chance(30);
     for (uint32_t shard = 0; shard < world_.shards; ++shard) {
       for (int64_t copy = 0; copy < copies_; ++copy) {
@@ -312,15 +340,21 @@ class Life final {
 
   // The first promise that was broken; empty: none.
   std::string Run() {
-    root_ = MakeRoot(1);
+    if (is_fenced_) {
+      StartWatch();
+    } else {
+      root_ = MakeRoot(1);
+    }
     for (int64_t step = world_.Pick(20, 80); step > 0 && violation_.empty(); --step) {
       RunFor(world_.Chance(10) ? milliseconds(world_.Pick(1000, 10000))
                                : microseconds(world_.Pick(100, 20000)));
       Step();
     }
     Settle();
-    EndRoot(std::move(root_));
-    if (old_root_ != nullptr) EndRoot(std::move(old_root_));
+    for (auto* root : {&root_, &old_root_, &coming_}) {
+      if (*root != nullptr) EndRoot(std::move(*root));
+    }
+    if (watch_ != nullptr) Pump([&] { watch_->EndOwner(); });
     return violation_;
   }
 
@@ -332,7 +366,9 @@ class Life final {
   void Violated(std::string what) {
     if (violation_.empty())
       violation_ = fmt::format("{} ({} shards, {} copies{}{})", what, world_.shards, copies_,
-                               is_pinned_ ? ", one version asked for" : "",
+                               is_fenced_   ? ", with a fence"
+                               : is_pinned_ ? ", one version asked for"
+                                            : "",
                                is_calm_ ? ", without trouble" : "");
   }
 
@@ -357,6 +393,7 @@ class Life final {
   // --- the root
 
   std::unique_ptr<Model> MakeRoot(int64_t version) {
+    found_ = std::make_shared<size_t>(0);
     auto table = std::make_shared<ShardedTable>();
     const auto pool = std::make_shared<ChannelPool>();
     const core::ServableId id{"table", {version}};
@@ -367,15 +404,12 @@ class Life final {
       if (is_pinned_) remote.model_version = core::VersionNumber{version};
       for (int64_t copy = 0; copy < copies_; ++copy)
         remote.targets.push_back(TargetOf(shard, copy));
-      const RemoteSettings settings;
-      const auto core = std::make_shared<RemoteCore>(
-          id, remote, settings, "", server_.engine, *loops_, server_.metrics,
-          std::make_shared<ConfiguredTargets>(id.name, remote.targets, settings.dns_interval,
-                                              *loops_),
-          pool);
+      const auto core =
+          std::make_shared<RemoteCore>(id, remote, settings_, "", server_.engine, *loops_,
+                                       server_.metrics, SourceOf(shard, remote), pool);
       core->is_shard = true;
       core->parts[0].random.seed(static_cast<uint32_t>(world_.Pick(1, 1 << 30)));
-      core->Open([](const auto&) {});
+      core->Open([found = found_](const auto& targets) { *found += targets.ok() ? 1U : 0U; });
       table->shards.push_back(core);
     }
     loop().Turn();
@@ -390,16 +424,25 @@ class Life final {
                    .shard = {},
                    .asks_servers = true};
     auto store = std::make_unique<ShardStore>(loops_, std::move(table), description);
-    version_ = version;
     return std::make_unique<tables::TableModel>(
         std::move(store), tables::TableModelOptions{.id = id, .default_row = {}});
   }
 
-  // It waits for the loop, so another thread ends it.
+  std::shared_ptr<TargetSource> SourceOf(uint32_t shard, const RemoteVersion& remote) {
+    if (is_fenced_) return watch_->TargetsOf(shard, *remote.model_version);
+    return std::make_shared<ConfiguredTargets>("table", remote.targets, settings_.dns_interval,
+                                               *loops_);
+  }
+
   void EndRoot(std::unique_ptr<Model> root) {
+    Pump([&] { root = nullptr; });
+  }
+
+  // Runs what waits for the loop, on another thread.
+  void Pump(const std::function<void()>& what) {
     std::atomic<bool> has_ended = false;
     std::thread thread([&] {
-      root = nullptr;
+      what();
       has_ended = true;
     });
     while (!has_ended) {
@@ -410,6 +453,61 @@ class Life final {
     loop().Turn();
     for (net::UnaryDone& done : world_.orphans) done({.status = absl::CancelledError("gone")});
     world_.orphans.clear();
+  }
+
+  // --- the fence, used as the source of versions and the manager use it
+
+  void StartWatch() {
+    RemoteVersion remote;
+    for (uint32_t shard = 0; shard < world_.shards; ++shard) {
+      RemoteShard& added = remote.shards.emplace_back();
+      added.model = fmt::format("table-{}", shard);
+      for (int64_t copy = 0; copy < copies_; ++copy) added.targets.push_back(TargetOf(shard, copy));
+    }
+    watch_ = std::make_shared<VersionWatch>("table", remote, settings_, *loops_, [this] {
+      world_.events.At(world_.now(), [this] { FollowVersions(); });
+    });
+    watch_->Start();
+    for (auto& [address, pod] : world_.pods) DropVersions(pod);
+    RunFor(seconds(5));
+    if (root_ == nullptr) Violated("no version is served at the start");
+  }
+  // A pod keeps its newest version, and those of which a root holds leases.
+  void DropVersions(Pod& pod) {
+    std::erase_if(pod.versions, [newest = *pod.versions.rbegin(), &pod, this](int64_t version) {
+      return version != newest && pod.leases[version] < world_.now();
+    });
+    world_.events.At(world_.now() + milliseconds(200), [this, &pod] { DropVersions(pod); });
+  }
+  // Serves the newest version that is complete. The former one goes when it has no requests.
+  void FollowVersions() {
+    if (old_root_ != nullptr || coming_ != nullptr) return;  // it looks again then
+    const WatchView view = watch_->view();
+    if (!view.is_known) return;
+    const auto chosen = ChooseVersions(view.versions, {}, {});
+    if (chosen.empty() || (root_ != nullptr && chosen.rbegin()->value == version_)) return;
+    coming_version_ = chosen.rbegin()->value;
+    coming_ = MakeRoot(coming_version_);
+    AwaitTargets(50);
+  }
+  // A version is loaded when each shard has a target.
+  void AwaitTargets(int tries) {
+    if (*found_ < world_.shards) {
+      if (tries > 0)
+        return world_.events.At(world_.now() + milliseconds(100),
+                                [this, tries] { AwaitTargets(tries - 1); });
+      EndRoot(std::move(coming_));
+      return world_.events.At(world_.now() + milliseconds(100), [this] { FollowVersions(); });
+    }
+    old_root_ = std::exchange(root_, std::move(coming_));
+    RetireBehindFence(std::exchange(version_, coming_version_));
+  }
+  void RetireBehindFence(int64_t former) {
+    if (old_root_ != nullptr && IsUsed(former))
+      return world_.events.At(world_.now() + milliseconds(100),
+                              [this, former] { RetireBehindFence(former); });
+    if (old_root_ != nullptr) EndRoot(std::move(old_root_));
+    FollowVersions();
   }
 
   // --- what happens
@@ -448,6 +546,11 @@ class Life final {
         milliseconds(world_.Chance(50) ? world_.Pick(10, 500) : world_.Pick(500, 20000));
     world_.events.At(world_.now() + time, [this, address = pod->first] {
       Pod& healed = world_.pods.at(address);
+      if (is_fenced_ && healed.state == PodState::kDead) {
+        // A new process: it has no leases, and loads what is newest.
+        healed.versions = {*healed.versions.rbegin()};
+        healed.leases.clear();
+      }
       healed.state = PodState::kUp;
       healed.delay = Pod().delay;
       in_trouble_.erase(address);
@@ -458,9 +561,10 @@ class Life final {
   // The next version comes to one pod after the other. When all have it, a root that asks for a
   // version moves to it, and the former version is unloaded when nobody asks for it any more.
   void ChangeVersion() {
-    if (changing_to_ != 0 || version_ == 3 || old_root_ != nullptr) return;
-    changing_to_ = *world_.pods.begin()->second.versions.rbegin() + 1;
-    if (changing_to_ > 3) return;
+    if (changing_to_ != 0 || old_root_ != nullptr) return;
+    const int64_t newest = *world_.pods.begin()->second.versions.rbegin();
+    if (newest == 3) return;
+    changing_to_ = newest + 1;
     loads_left_ = world_.pods.size();
     for (auto& [address, pod] : world_.pods) {
       world_.events.At(world_.now() + milliseconds(world_.Pick(1, 3000)), [this, &pod] {
@@ -474,24 +578,29 @@ class Life final {
     versions_changed_ = world_.now();
     const int64_t former = changing_to_ - 1;
     changing_to_ = 0;
-    if (!is_pinned_) return;
+    if (!is_pinned_ || is_fenced_) return;
     old_root_ = std::move(root_);
-    root_ = MakeRoot(former + 1);
+    version_ = former + 1;
+    root_ = MakeRoot(version_);
     world_.events.At(world_.now() + seconds(world_.Pick(0, 20)),
                      [this, former] { Retire(former); });
   }
   void Retire(int64_t former) {
-    const bool is_used = std::ranges::any_of(
-        asked_, [&](const auto& each) { return each->version == former && each->answers == 0; });
-    if (is_used)
+    if (IsUsed(former))
       return world_.events.At(world_.now() + seconds(1), [this, former] { Retire(former); });
     EndRoot(std::move(old_root_));
     for (auto& [address, pod] : world_.pods) pod.versions.erase(former);
   }
 
+  bool IsUsed(int64_t version) const {
+    return std::ranges::any_of(
+        asked_, [&](const auto& each) { return each->version == version && each->answers == 0; });
+  }
+
   // --- requests
 
   void Ask() {
+    if (root_ == nullptr) return;
     Asked& asked = *asked_.emplace_back(std::make_unique<Asked>());
     asked.begun = world_.now();
     asked.version = is_pinned_ ? version_ : 0;
@@ -574,9 +683,15 @@ class Life final {
   World world_;
   int64_t copies_ = 1;
   bool is_pinned_ = false;  // the root asks for a version by its number
+  bool is_fenced_ = false;  // which is one that all shards have, as the fence says
   bool is_calm_ = false;
   std::map<std::string, std::vector<std::weak_ptr<PodChannel>>> channels_;  // by address
   std::shared_ptr<RemoteLoops> loops_;
+  const RemoteSettings settings_;
+  std::shared_ptr<VersionWatch> watch_;  // null: there is no fence
+  std::unique_ptr<Model> coming_;        // has no targets yet
+  int64_t coming_version_ = 0;
+  std::shared_ptr<size_t> found_;  // shards with targets, of the root that was made last
   std::unique_ptr<Model> root_;
   std::unique_ptr<Model> old_root_;  // its requests end
   int64_t version_ = 1;              // of the root
