@@ -25,10 +25,10 @@ constexpr size_t kManifestBytesMax = size_t{32} << 20;
 constexpr std::string_view kExample =
     R"({"key_type": "int64", "dtype": "float32", "dimension": 64})";
 constexpr std::array kMembers = {
-    std::string_view("checksums"), std::string_view("default_row"), std::string_view("dimension"),
-    std::string_view("dtype"),     std::string_view("format"),      std::string_view("key_type"),
-    std::string_view("keys"),      std::string_view("redis"),       std::string_view("rows"),
-    std::string_view("shard"),     std::string_view("store")};
+    std::string_view("cache_bytes"), std::string_view("checksums"), std::string_view("default_row"),
+    std::string_view("dimension"),   std::string_view("dtype"),     std::string_view("format"),
+    std::string_view("key_type"),    std::string_view("keys"),      std::string_view("redis"),
+    std::string_view("rows"),        std::string_view("shard"),     std::string_view("store")};
 
 bool Exists(const std::string& folder, std::string_view name) {
   std::error_code ignored;
@@ -177,6 +177,8 @@ Status CheckStore(const Manifest& manifest) {
   if (!manifest.redis) return OkStatus();
   if (!manifest.keys_file.empty() || !manifest.rows_file.empty() || !manifest.checksums.empty())
     return InvalidArgument("a table in Redis has no 'keys', 'rows' and 'checksums'");
+  if (manifest.cache_bytes)
+    return InvalidArgument("'cache_bytes' of a table in Redis belongs into the member 'redis'");
   if (manifest.key_type == KeyType::kVocabulary)
     return InvalidArgument("a vocabulary cannot be in Redis");
   return OkStatus();
@@ -196,6 +198,10 @@ Status ReadMember(std::string_view name, const element& value, Manifest& manifes
   if (name == "default_row") return ReadDefaultRow(value, manifest);
   if (name == "shard") return ReadShard(value, manifest);
   if (name == "checksums") return ReadChecksums(value, manifest);
+  if (name == "cache_bytes") {
+    ASSIGN_OR_RETURN(manifest.cache_bytes, ReadNumber(name, value, 0, kCacheBytesMax));
+    return OkStatus();
+  }
   if (name == "dimension") {
     ASSIGN_OR_RETURN(manifest.dimension, ReadNumber(name, value, 1, kDimensionMax));
     return OkStatus();

@@ -55,6 +55,7 @@ struct Manifest {
   Shard shard;
   std::optional<RedisSettings> redis;  // the rows are in a Redis cluster, and there are no files
   std::map<std::string, uint32_t> checksums;  // CRC32C by the name of the file
+  std::optional<uint64_t> cache_bytes;        // of hot rows of files; 0: none are kept
 };
 
 // Parses the text of table.json. Errors: INVALID_ARGUMENT, with the member and what would be right.

@@ -47,6 +47,7 @@ TEST_F(ManifestTest, SaysWhatIsWrong) {
   EXPECT_THAT(ErrorOf(R"({"dimension": 2.5})"), HasSubstr("must be a whole number"));
   EXPECT_THAT(ErrorOf(R"({"key_type": "int32"})"), HasSubstr("must be int64, string, dense or"));
   EXPECT_THAT(ErrorOf(R"({"dtype": "string"})"), HasSubstr("which rows cannot have"));
+  EXPECT_THAT(ErrorOf(R"({"cache_bytes": -1})"), HasSubstr("from 0 to"));
   EXPECT_THAT(ErrorOf(R"({"format": 2})"), HasSubstr("from 1 to 1"));
   EXPECT_THAT(ErrorOf(R"({"default_row": []})"), HasSubstr("has no numbers"));
   EXPECT_THAT(ErrorOf(R"({"default_row": "0"})"), HasSubstr("must be a number"));

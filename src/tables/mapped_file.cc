@@ -80,8 +80,10 @@ bool MappedFile::HasShrunk() const {
 }
 
 void MappedFile::ExpectRandomReads() const {
-  // Only advice: nothing is wrong if the kernel does not take it.
-  if (data_ != nullptr) madvise(data_, size_, MADV_RANDOM);
+  // Only advice: nothing is wrong if the kernel does not take it. The second one is for preadv2.
+  if (data_ == nullptr) return;
+  madvise(data_, size_, MADV_RANDOM);
+  if (file_ >= 0) posix_fadvise(file_, 0, 0, POSIX_FADV_RANDOM);
 }
 
 void MappedFile::AskFor(const void* begin, size_t size) {

@@ -45,7 +45,8 @@ class MappedFile final {
   // Only of an anonymous one.
   std::byte* mutable_data() { return data_; }
 
-  // The kernel reads no pages ahead: rows that are near each other are seldom wanted together.
+  // The kernel reads no pages ahead: rows that are near each other are seldom wanted together. But
+  // then it does not see either which pages are read again and again.
   void ExpectRandomReads() const;
   // Begins to read the pages of these bytes from the disk, and does not wait for them. They may be
   // of any mapped file.

@@ -16,6 +16,7 @@
 #include "base/executor.h"
 #include "protocols/npy/npy_header.h"
 #include "tables/file_check.h"
+#include "tables/hot_rows.h"
 #include "tables/key_hash.h"
 #include "tables/prefetch.h"
 
@@ -29,6 +30,10 @@ constexpr size_t kBytesAheadMax = 512;
 // How many keys of a request are looked up before it is asked whether the disk was waited for.
 constexpr size_t kFirstKeysWarm = 16;
 constexpr size_t kFirstKeysCold = 2;
+// So many batches must wait for the disk before hot rows are kept: a table that is new in memory
+// does not need them.
+constexpr uint32_t kWaitsForCache = 64;
+constexpr uint64_t kCacheShare = 64;  // of the bytes of the rows
 // A header in front of the rows is not longer.
 constexpr size_t kNpyHeaderBytesMax = 1 << 16;
 
@@ -125,6 +130,10 @@ Status MmapStore::OpenKeys(const std::string& path, const Manifest& manifest) {
   return OkStatus();
 }
 
+uint64_t MmapStore::CacheBytes(const Manifest& manifest, uint64_t file_bytes) {
+  return manifest.cache_bytes.value_or(file_bytes / kCacheShare);
+}
+
 MmapStore::~MmapStore() {
   stops_.store(true, std::memory_order_relaxed);
   if (checker_.joinable()) checker_.join();
@@ -196,6 +205,7 @@ Status MmapStore::DivideRows(const Manifest& manifest, std::optional<uint64_t> k
     return InvalidArgument("{}: {} must say the 'dimension' of its rows", rows_file_.path(),
                            kManifestName);
   info_.row_bytes = info_.dimension * element_bytes;
+  cache_bytes_ = CacheBytes(manifest, bytes);
   residence_.SetInlineKeysMax(Residence::InlineKeysMax(info_.row_bytes));
   info_.rows = keys.value_or(bytes / info_.row_bytes);
   // No overflow: there are at most 2^32 keys, and 2^24 bytes in a row.
@@ -210,6 +220,17 @@ Status MmapStore::DivideRows(const Manifest& manifest, std::optional<uint64_t> k
 
 void MmapStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) {
   const size_t keys = std::max(lookup.numbers.size(), lookup.strings.size());
+  if (!residence_.IsCold()) [[likely]] {
+    residence_.Note(FindAll(lookup, keys));
+  } else if (const std::shared_ptr<HotRows> cache = hot()) {
+    ReviewCache(FindByCache(lookup, keys, *cache));
+  } else {
+    ReviewCache(FindAll(lookup, keys));
+  }
+  done(CheckFiles());
+}
+
+bool MmapStore::FindAll(const Lookup& lookup, size_t keys) const {
   bool waited = false;
   const size_t found = FindInMemory(lookup, keys, waited);
   // If some pages were missing, more will be: so all the rest is asked for together.
@@ -217,8 +238,61 @@ void MmapStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done
     FindOnDisk(lookup, found, keys - found);
     DiskWatch::Forget();
   }
+  return waited;
+}
+
+bool MmapStore::FindByCache(const Lookup& lookup, size_t keys, HotRows& hot) const {
+  const bool has_strings = info_.key_type == KeyType::kString;
+  std::vector<uint64_t> hashes(keys);
+  for (size_t i = 0; i < keys; ++i)
+    hashes[i] = has_strings ? HashKey(lookup.strings[i].view()) : HashKey(lookup.numbers[i]);
+  const std::vector<uint32_t> missing = hot.Find(lookup, hashes);
+  if (missing.empty()) return false;
+  // The others, close together.
+  std::vector<int64_t> numbers;
+  std::vector<StringElement> strings;
+  for (const uint32_t position : missing) {
+    if (has_strings) {
+      strings.push_back(lookup.strings[position]);
+    } else {
+      numbers.push_back(lookup.numbers[position]);
+    }
+  }
+  const size_t bytes = info_.row_bytes;
+  const auto rows = std::make_unique_for_overwrite<std::byte[]>(missing.size() * bytes);
+  const auto found = std::make_unique_for_overwrite<bool[]>(missing.size());
+  Lookup rest = lookup;
+  rest.numbers = numbers;
+  rest.strings = strings;
+  rest.rows = rows.get();
+  rest.found = found.get();
+  const bool waited = FindAll(rest, missing.size());
+  for (size_t i = 0; i < missing.size(); ++i) {
+    lookup.found[missing[i]] = found[i];
+    if (found[i]) std::memcpy(lookup.rows + missing[i] * bytes, rows.get() + i * bytes, bytes);
+  }
+  hot.Keep(lookup, hashes, missing);
+  return waited;
+}
+
+std::shared_ptr<HotRows> MmapStore::hot() {
+  MutexLock lock(mutex_);
+  return hot_;
+}
+
+void MmapStore::ReviewCache(bool waited) {
   residence_.Note(waited);
-  done(CheckFiles());
+  MutexLock lock(mutex_);
+  if (!residence_.IsCold()) {
+    waits_ = 0;
+    hot_ = nullptr;
+    return;
+  }
+  if (!waited || hot_ != nullptr || ++waits_ < kWaitsForCache) return;
+  waits_ = 0;
+  StatusOr<std::unique_ptr<HotRows>> made = HotRows::Make(info_, cache_bytes_);
+  // Without address space for it, the table is only slower.
+  if (made.ok()) hot_ = *std::move(made);
 }
 
 size_t MmapStore::FindInMemory(const Lookup& lookup, size_t keys, bool& waited) const {

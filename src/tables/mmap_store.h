@@ -15,6 +15,7 @@
 
 #include "base/mutex.h"
 #include "base/status.h"
+#include "tables/hot_rows.h"
 #include "tables/key_index.h"
 #include "tables/manifest.h"
 #include "tables/mapped_file.h"
@@ -24,7 +25,9 @@
 namespace penstock::tables {
 
 // Rows in one file, one behind the other, and an index of their keys. Takes nearly no memory of its
-// own: the page cache holds what is used, once for all versions and processes. Thread-safe.
+// own: the page cache holds what is used, once for all versions and processes. But while
+// requests wait for the disk, a cache keeps rows that are wanted often: the kernel does not see
+// which they are. Thread-safe.
 class MmapStore final : public Store {
  public:
   // Opens the files of `folder`, and makes the index if there is none. Errors: those of
@@ -34,6 +37,9 @@ class MmapStore final : public Store {
                                                    const std::atomic<bool>& stop);
 
   ~MmapStore() override;
+
+  // The most memory that the rows of such a file may take in the cache.
+  static uint64_t CacheBytes(const Manifest& manifest, uint64_t file_bytes);
 
   // Reads all files that have a checksum, and compares it. Slow. Errors: those of CheckFile.
   Status Check(const std::atomic<bool>& stop) const;
@@ -80,6 +86,13 @@ class MmapStore final : public Store {
     size_t count = 0;
     std::array<uint64_t, kChunkKeys> hashes;
   };
+  // Writes all rows. Returns true if it has waited for the disk.
+  bool FindAll(const Lookup& lookup, size_t keys) const;
+  // The same by the cache of hot rows, and by FindAll for those that it lacks.
+  bool FindByCache(const Lookup& lookup, size_t keys, HotRows& hot) const;
+  std::shared_ptr<HotRows> hot() EXCLUDES(mutex_);
+  // Makes the cache when requests have waited often, and drops it when none waits any more.
+  void ReviewCache(bool waited) EXCLUDES(mutex_);
   // Finds keys from the first one on, and copies their rows, until it has waited for the disk.
   // Returns how many are done.
   size_t FindInMemory(const Lookup& lookup, size_t keys, bool& waited) const;
@@ -103,8 +116,11 @@ class MmapStore final : public Store {
   std::optional<KeyIndex> index_;
   size_t rows_begin_ = 0;  // the offset of the first row in the file
   Residence residence_;
+  uint64_t cache_bytes_ = 0;  // the most that hot rows may take
   Mutex mutex_;
   Status broken_ GUARDED_BY(mutex_);
+  std::shared_ptr<HotRows> hot_ GUARDED_BY(mutex_);  // null: there is none now
+  uint32_t waits_ GUARDED_BY(mutex_) = 0;            // since the table was warm
   core::BrokenCallback broken_callback_ GUARDED_BY(mutex_);
   std::atomic<bool> stops_{false};
   std::thread checker_;  // of CheckInBackground

@@ -44,6 +44,21 @@ class MmapStoreTest : public TableFixture {
     store_->Find(lookup, [&](Status answer) { status = std::move(answer); });
     return status;
   }
+  // The same for a table of strings.
+  Status FindStrings() {
+    std::vector<std::string> wanted;
+    for (int i = 0; i < 300; ++i) wanted.push_back(fmt::format("key {}", i == 150 ? -1 : 100 + i));
+    std::vector<StringElement> keys;
+    for (const std::string& key : wanted) keys.push_back({key.data(), key.size()});
+    rows_.assign(keys.size() * kDimension, -1);
+    Lookup lookup;
+    lookup.strings = keys;
+    lookup.rows = reinterpret_cast<std::byte*>(rows_.data());
+    lookup.found = found_.data();
+    Status status = absl::InternalError("no answer");
+    store_->Find(lookup, [&](Status answer) { status = std::move(answer); });
+    return status;
+  }
   void ExpectRows() {
     for (size_t i = 0; i < 300; ++i) {
       ASSERT_EQ(found_[i], i != 150);
@@ -110,20 +125,48 @@ TEST_F(MmapStoreTest, FindsStringsThatAreOnlyOnTheDisk) {
   store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
   store_.reset();
   DropPages();
-  std::vector<std::string> wanted;
-  for (int i = 0; i < 300; ++i) wanted.push_back(fmt::format("key {}", i == 150 ? -1 : 100 + i));
-  std::vector<StringElement> keys;
-  for (const std::string& key : wanted) keys.push_back({key.data(), key.size()});
-  rows_.assign(keys.size() * kDimension, -1);
-  Lookup lookup;
-  lookup.strings = keys;
-  lookup.rows = reinterpret_cast<std::byte*>(rows_.data());
-  lookup.found = found_.data();
   store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
-  Status status = absl::InternalError("no answer");
-  store_->Find(lookup, [&](Status answer) { status = std::move(answer); });
-  EXPECT_TRUE(status.ok());
+  EXPECT_TRUE(FindStrings().ok());
   ExpectRows();
+}
+
+TEST_F(MmapStoreTest, KeepsHotRowsWhileRequestsWaitForTheDisk) {
+  for (const bool keeps : {true, false}) {
+    SCOPED_TRACE(keeps);
+    WriteHps(keys_, kDimension);
+    WriteManifest(fmt::format(R"({{"dimension": 64, "cache_bytes": {}}})", keeps ? 1 << 20 : 0));
+    store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
+    int waits = 0;
+    for (int i = 0; i < 200; ++i) {
+      waits += DropRowsInUse() ? 1 : 0;
+      ASSERT_TRUE(Find().ok());
+      ExpectRows();
+    }
+    if (waits < 100) GTEST_SKIP() << "the file system keeps the pages";
+    // Nothing is read of rows that are kept.
+    std::fstream file(folder_ / "emb_vector", std::ios::binary | std::ios::in | std::ios::out);
+    file << std::string(400 * kDimension * sizeof(float), 0);
+    file.close();
+    ASSERT_TRUE(Find().ok());
+    if (keeps) {
+      ExpectRows();
+    } else {
+      EXPECT_EQ(rows_[3], 0);
+    }
+  }
+}
+
+TEST_F(MmapStoreTest, KeepsHotRowsOfStrings) {
+  std::string lines;
+  for (int row = 0; row < 2000; ++row) lines += fmt::format("key {}\n", row);
+  folder_.Write("keys.txt", lines);
+  WriteManifest(R"({"key_type": "string", "dimension": 64, "cache_bytes": 1000000})");
+  store_ = *MmapStore::Open(folder_.path(), *ReadManifest(folder_.path()), stop_);
+  for (int i = 0; i < 200; ++i) {
+    DropRowsInUse();
+    ASSERT_TRUE(FindStrings().ok());
+    ExpectRows();
+  }
 }
 
 TEST_F(MmapStoreTest, ATableRunsInlineWhileItsPagesAreInMemory) {

@@ -21,7 +21,6 @@ constexpr size_t kPrefixBytesMax = 128;
 constexpr uint64_t kPartitionsMax = 1 << 24;
 constexpr uint64_t kBlockRowsMax = 1 << 24;
 constexpr uint64_t kGenerationRowsMax = uint64_t{1} << 48;
-constexpr uint64_t kCacheBytesMax = uint64_t{1} << 40;
 constexpr uint64_t kMillisecondsMax = 600'000;
 constexpr std::array kRedisMembers = {
     std::string_view("addresses"),    std::string_view("answer_timeout_ms"),

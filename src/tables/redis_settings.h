@@ -17,6 +17,9 @@ class element;
 
 namespace penstock::tables {
 
+// The largest cache of hot rows, of files, too.
+inline constexpr uint64_t kCacheBytesMax = uint64_t{1} << 40;
+
 // Where the table is. Immutable.
 struct RedisSettings {
   std::vector<redis::Address> addresses;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tables/table_loader.h"
 
+#include <fmt/format.h>
+
+#include <filesystem>
+
 #include "base/os/give_way.h"
 #include "infer/served_model.h"
-#include "tables/manifest.h"
 #include "tables/mmap_store.h"
 #include "tables/redis_store.h"
 #include "tables/vocabulary_model.h"
@@ -56,11 +59,19 @@ StatusOr<std::unique_ptr<Model>> OpenTable(const std::string& version_path,
   return std::make_unique<TableModel>(std::move(store), std::move(options));
 }
 
+uint64_t TableLoader::CacheBytes(const Manifest& manifest) const {
+  if (manifest.redis) return manifest.redis->cache_bytes;
+  std::error_code error;
+  const uint64_t file_bytes =
+      std::filesystem::file_size(fmt::format("{}/{}", version_path_, manifest.rows_file), error);
+  return error ? 0 : MmapStore::CacheBytes(manifest, file_bytes);
+}
+
 StatusOr<core::ResourceEstimate> TableLoader::EstimateResources() {
   // If it cannot be read, the load says so.
   const StatusOr<Manifest> manifest = ReadManifest(version_path_);
-  const uint64_t cache_bytes = manifest.ok() && manifest->redis ? manifest->redis->cache_bytes : 0;
-  return core::ResourceEstimate{.ram_bytes = kTableBytes + cache_bytes};
+  return core::ResourceEstimate{.ram_bytes =
+                                    kTableBytes + (manifest.ok() ? CacheBytes(*manifest) : 0)};
 }
 
 StatusOr<std::unique_ptr<core::Servable>> TableLoader::Load() {

@@ -13,6 +13,7 @@
 #include "infer/engine.h"
 #include "infer/model.h"
 #include "infer/run_times.h"
+#include "tables/manifest.h"
 #include "tables/table_model.h"
 
 namespace penstock::tables {
@@ -48,6 +49,9 @@ class TableLoader final : public core::Loader {
   void Cancel() override { stop_.store(true, std::memory_order_relaxed); }
 
  private:
+  // The most that hot rows may take.
+  uint64_t CacheBytes(const Manifest& manifest) const;
+
   const core::ServableId id_;
   const std::string version_path_;
   const std::string secrets_path_;
