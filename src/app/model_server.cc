@@ -239,6 +239,7 @@ Status ModelServer::Impl::Start(const StartStepCallback& on_step) {
   if (settings.health_port != 0) TRY(StartHealthServer());
   if (HasAdminPort(settings)) TRY(StartAdminServer(net_options.tls));
   TRY(StartServer(std::move(net_options)));
+  models.UseServerLoops(server->IoLoops());
   models.Start();
   reloader.Start();
   return OkStatus();

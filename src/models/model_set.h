@@ -93,6 +93,8 @@ class ModelSet final {
   bool LacksVersion(const ConfiguredModel& model, core::VersionNumber version) const
       EXCLUDES(apply_mutex_, mutex_);
 
+  // Remote models use these loops of the server, too. Call it before Start.
+  void UseServerLoops(remote::ServerLoops loops) { remote_loops_.UseServerLoops(std::move(loops)); }
   // The sources begin to report to the manager. Call it once.
   void Start();
   // After this returns, no source reports any more.

@@ -409,8 +409,8 @@ const OptionRow kRows[] = {
     {.group = option_group::kLimits,
      .name = "remote_calls_max",
      .target = Field<&Settings::remote, &remote::RemoteSettings::calls_max>(),
-     .sentence = "Requests to one target of a remote model that are open at a time, for each of "
-                 "remote_loops; more are refused.",
+     .sentence = "Requests to one target of a remote model that are open at a time, for each "
+                 "of remote_loops and event_loops; more are refused.",
      .min = 1},
     {.group = option_group::kLimits,
      .name = "remote_answer_bytes_max",
@@ -771,8 +771,10 @@ const OptionRow kRows[] = {
     {.group = option_group::kThreads,
      .name = "remote_loops",
      .target = Field<&Settings::remote, &remote::RemoteSettings::loops>(),
-     .sentence = "Threads with connections to the targets of remote models, each with one "
-                 "connection to a target; they are started with the first remote model.",
+     .sentence =
+         "Threads with connections to the targets of remote models, for health checks and for "
+         "requests that do not begin on an event loop; they are started with the first remote "
+         "model. They and each event loop have one connection to a target.",
      .min = 1,
      .max = 64},
     {.group = option_group::kThreads,

@@ -39,7 +39,7 @@ class ConfiguredTargets final : public TargetSource,
     bool is_failing = false;
   };
 
-  net::ClientLoop& loop() { return loops_.at(0); }
+  net::IoLoop& loop() { return loops_.at(0); }
   void LookUp();
   void OnFound(size_t index, StatusOr<std::vector<std::string>> found);
   // All names were looked up: reports what has changed.

@@ -102,10 +102,14 @@ void RemoteCore::OnTargets(const StatusOr<TargetList>& list) {
   }
   const std::shared_ptr<const Targets> targets = table_.Set(*list);
   metrics.targets.Set(static_cast<int64_t>(targets->size()));
+  if (on_first) {
+    // No request has begun: none needs the change to come in the order of its loop's tasks.
+    for (LoopPart& part : parts) part.targets = targets;
+    return on_first(targets);
+  }
   for (size_t i = 0; i < parts.size(); ++i) {
     loops.at(i).Post([self = shared_from_this(), i, targets] { self->parts[i].targets = targets; });
   }
-  if (on_first) on_first(targets);
 }
 
 std::shared_ptr<Target> RemoteCore::MakeTarget(const FoundTarget& found) {

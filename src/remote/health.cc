@@ -34,7 +34,7 @@ void HealthChecker::Start() {
   if (core_->settings.health_interval <= Duration::zero()) return;
   // The watch of the versions asks the same.
   if (core_->remote.is_followed && question_.path == kStatusMethod) return;
-  net::ClientLoop& loop = core_->loops.at(0);
+  net::IoLoop& loop = core_->loops.at(0);
   loop.Post([self = shared_from_this(), &loop] {
     loop.timers().Arm(*self, loop.clock().Now() + self->core_->settings.health_interval);
   });
@@ -54,7 +54,7 @@ void HealthChecker::OnTimer() {
   for (const std::shared_ptr<Target>& target : *core_->parts[0].targets) {
     if (!target->is_asked) Ask(target);
   }
-  net::ClientLoop& loop = core_->loops.at(0);
+  net::IoLoop& loop = core_->loops.at(0);
   loop.timers().Arm(*this, loop.clock().Now() + core_->settings.health_interval);
 }
 

@@ -13,7 +13,7 @@ class RemoteModel::Request final : public std::enable_shared_from_this<Request> 
   // `request` lives until `done` is called.
   Request(std::shared_ptr<RemoteCore> core, const InferRequest& request, ResponseCallback done)
       : core_(std::move(core)),
-        loop_(core_->loops.Next()),
+        loop_(core_->loops.ForCaller()),
         request_(&request),
         done_(std::move(done)) {}
 
@@ -23,13 +23,14 @@ class RemoteModel::Request final : public std::enable_shared_from_this<Request> 
     RequestMemory memory = core_->engine.MemoryOfAnswer();
     StatusOr<ByteChain> message = WritePredict(core_->remote, *request_, memory);
     if (!message.ok()) return AnswerError(done_, std::move(message).status());
+    if (loop().IsCurrent()) return Begin(*std::move(message));
     loop().Post([self = shared_from_this(), message = *std::move(message)]() mutable {
       self->Begin(std::move(message));
     });
   }
 
  private:
-  net::ClientLoop& loop() { return core_->loops.at(loop_); }
+  net::IoLoop& loop() { return core_->loops.at(loop_); }
 
   void Begin(ByteChain&& message) {
     std::shared_ptr<RemoteRun> run = RemoteRun::Begin(

@@ -100,6 +100,7 @@ class FakeTarget final {
 
   RemoteTarget where() const { return {"127.0.0.1", static_cast<uint16_t>(server_->ports()[0])}; }
   void End() { server_.reset(); }
+  ServerLoops Loops() const { return server_->IoLoops(); }
 
   // Set them before the first request.
   std::function<void(net::GrpcCallRef)> predict = Echo;
@@ -140,7 +141,17 @@ class RemoteModelTest : public testing::Test {
     request.cancel = &cancel_;
     request.hops = hops;
     std::promise<InferResponse> promise;
-    model().Run(request, [&](InferResponse&& response) { promise.set_value(std::move(response)); });
+    const auto run = [&] {
+      model().Run(request, [&](InferResponse&& response) {
+        answered_on_ = std::this_thread::get_id();
+        promise.set_value(std::move(response));
+      });
+    };
+    if (asked_on_ == nullptr) {
+      run();
+    } else {
+      asked_on_->Post(run);
+    }
     return promise.get_future().get();
   }
   uint64_t Counted(const std::string& name) {
@@ -158,6 +169,8 @@ class RemoteModelTest : public testing::Test {
   RemoteLoopsOwner loops_{1, std::chrono::seconds(5)};
   RemoteVersion remote_;
   CancelToken cancel_;
+  net::IoLoop* asked_on_ = nullptr;  // null: requests begin on the test's thread
+  std::thread::id answered_on_;
   std::unique_ptr<core::Servable> served_;
 };
 
@@ -259,6 +272,38 @@ TEST_F(RemoteModelTest, ASlowTargetIsHelped) {
   EXPECT_LE(slow.calls, kFailuresToEject);
   EXPECT_GE(Counted("hedges"), static_cast<uint64_t>(slow.calls));
   served_ = nullptr;
+}
+
+TEST_F(RemoteModelTest, ARequestStaysOnItsLoopUntilThisEnds) {
+  FakeTarget target, root;
+  std::promise<void> came;
+  KeptCalls kept;
+  std::atomic<bool> is_silent{false};
+  target.predict = [&](net::GrpcCallRef call) {
+    if (!is_silent) return Echo(call);
+    kept.push_back(std::move(call));
+    came.set_value();
+  };
+  const ServerLoops loops = root.Loops();
+  loops_.UseServerLoops(loops);
+  Serve({target.where()});
+  asked_on_ = loops[0].get();
+  std::promise<std::thread::id> thread;
+  asked_on_->Post([&] { thread.set_value(std::this_thread::get_id()); });
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask().status, OkStatus());
+  EXPECT_EQ(answered_on_, thread.get_future().get());
+  // A server that ends does not wait for its targets.
+  is_silent = true;
+  std::thread end([&] {
+    came.get_future().wait();
+    root.End();
+  });
+  EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled);
+  end.join();
+  // Others still may ask.
+  asked_on_ = nullptr;
+  is_silent = false;
+  EXPECT_EQ(Ask().status, OkStatus());
 }
 
 TEST_F(RemoteModelTest, EndsAtTheDeadlineAndWhenTheClientLeaves) {

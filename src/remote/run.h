@@ -58,7 +58,7 @@ class RemoteRun final : public std::enable_shared_from_this<RemoteRun>, private 
   RemoteRun(std::shared_ptr<RemoteCore> core, size_t loop, RemoteQuestion question, Done done);
 
   LoopPart& part() { return core_->parts[loop_]; }
-  net::ClientLoop& loop() { return core_->loops.at(loop_); }
+  net::IoLoop& loop() { return core_->loops.at(loop_); }
   void StartTry();
   void OnAnswer(size_t index, net::UnaryAnswer&& answer);
   void OnGoodAnswer(Try& winner, Slice&& message);

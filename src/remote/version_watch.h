@@ -68,7 +68,7 @@ class VersionWatch final : public std::enable_shared_from_this<VersionWatch>,
   struct Polled;
   struct Shard;
 
-  net::ClientLoop& loop() { return loops_.at(0); }
+  net::IoLoop& loop() { return loops_.at(0); }
   // Runs `task` on loop 0, and waits until it has run.
   void RunOnLoop(const std::function<void()>& task);
   void Watch(const RemoteVersion& remote);

@@ -9,13 +9,16 @@
 namespace penstock::net {
 
 // The part of a channel that lives on the loop. Its tasks keep it alive. Owned by loop.
-class GrpcChannel::Core final : public std::enable_shared_from_this<Core>, public ConnectionOwner {
+class GrpcChannel::Core final : public std::enable_shared_from_this<Core>,
+                                public ConnectionOwner,
+                                private LoopUser {
  public:
-  Core(ClientLoop& loop, ChannelOptions options)
+  Core(IoLoop& loop, ChannelOptions options)
       : loop_(loop), options_(std::move(options)), backoff_(options_.backoff_min) {}
 
   void Start(uint64_t id, UnaryRequest&& request, UnaryDone&& done) {
-    if (is_closed_) return Refuse(done, "the channel is closed");
+    if (!is_user_ && !is_closed_) is_user_ = loop_.AddUser(*this);
+    if (is_closed_ || !is_user_) return Refuse(done, "the channel is closed");
     if (calls_.size() >= options_.calls_max) return Refuse(done, TooManyCalls());
     auto call = std::make_unique<ClientCall>(
         id, std::move(request), std::move(done), [this](ClientCall& late) {
@@ -46,6 +49,7 @@ class GrpcChannel::Core final : public std::enable_shared_from_this<Core>, publi
 
   void Close() {
     is_closed_ = true;
+    loop_.RemoveUser(*this);
     std::vector<uint64_t> open;
     for (const auto& [id, call] : calls_) open.push_back(id);
     for (const uint64_t id : open) Cancel(id);
@@ -54,6 +58,11 @@ class GrpcChannel::Core final : public std::enable_shared_from_this<Core>, publi
   }
 
  private:
+  void OnLoopEnd() override {
+    const auto self = shared_from_this();
+    Close();
+  }
+
   std::string TooManyCalls() const {
     return fmt::format("{} calls to {} are open, which is the limit", calls_.size(),
                        options_.Address());
@@ -125,7 +134,7 @@ class GrpcChannel::Core final : public std::enable_shared_from_this<Core>, publi
     ended->done(std::move(ended->answer));
   }
 
-  ClientLoop& loop_;
+  IoLoop& loop_;
   const ChannelOptions options_;
   absl::flat_hash_map<uint64_t, std::unique_ptr<ClientCall>> calls_;
   std::vector<ClientCall*> waiting_;  // for the connection
@@ -135,10 +144,31 @@ class GrpcChannel::Core final : public std::enable_shared_from_this<Core>, publi
   SteadyTime next_attempt_;
   Status failure_;  // of the last attempt to connect
   bool is_closed_ = false;
+  bool is_user_ = false;  // of the loop
   std::minstd_rand random_{std::random_device{}()};
 };
 
-GrpcChannel::GrpcChannel(ClientLoop& loop, ChannelOptions options)
+// A call on its way to the loop. If the loop has ended, it ends there. One thread at a time.
+class GrpcChannel::PostedStart final {
+ public:
+  PostedStart(std::shared_ptr<Core> core, uint64_t id, UnaryRequest&& request, UnaryDone&& done)
+      : core_(std::move(core)), id_(id), request_(std::move(request)), done_(std::move(done)) {}
+  ~PostedStart() {
+    if (done_) done_({.status = absl::CancelledError("the loop has ended")});
+  }
+  PostedStart(const PostedStart&) = delete;
+  PostedStart& operator=(const PostedStart&) = delete;
+
+  void Run() { core_->Start(id_, std::move(request_), std::exchange(done_, nullptr)); }
+
+ private:
+  const std::shared_ptr<Core> core_;
+  const uint64_t id_;
+  UnaryRequest request_;
+  UnaryDone done_;
+};
+
+GrpcChannel::GrpcChannel(IoLoop& loop, ChannelOptions options)
     : loop_(loop), core_(std::make_shared<Core>(loop, std::move(options))) {}
 
 GrpcChannel::~GrpcChannel() {
@@ -152,9 +182,8 @@ uint64_t GrpcChannel::Start(UnaryRequest request, UnaryDone done) {
     core_->Start(id, std::move(request), std::move(done));
     return id;
   }
-  loop_.Post([core = core_, id, request = std::move(request), done = std::move(done)]() mutable {
-    core->Start(id, std::move(request), std::move(done));
-  });
+  auto start = std::make_unique<PostedStart>(core_, id, std::move(request), std::move(done));
+  loop_.Post([start = std::move(start)] { start->Run(); });
   return id;
 }
 

@@ -11,6 +11,7 @@
 #include "net/client/call.h"
 #include "net/client/connection.h"
 #include "net/client/loop.h"
+#include "net/socket/io_loop.h"
 
 namespace penstock::net {
 
@@ -40,8 +41,8 @@ class UnaryChannel {
 // Thread-safe.
 class GrpcChannel final : public UnaryChannel {
  public:
-  // `loop` must outlive it.
-  GrpcChannel(ClientLoop& loop, ChannelOptions options);
+  // `loop` must outlive it. If a loop of the server ends before, all calls end with CANCELLED.
+  GrpcChannel(IoLoop& loop, ChannelOptions options);
   // Answers all open calls with CANCELLED, on the loop, perhaps later.
   ~GrpcChannel() override;
   GrpcChannel(const GrpcChannel&) = delete;
@@ -58,8 +59,9 @@ class GrpcChannel final : public UnaryChannel {
 
  private:
   class Core;
+  class PostedStart;
 
-  ClientLoop& loop_;
+  IoLoop& loop_;
   const std::shared_ptr<Core> core_;
   std::atomic<uint64_t> next_id_{1};
 };

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <future>
 #include <string>
+#include <thread>
 
 #include "base/os/loopback_listener.h"
 #include "base/os/test_folder.h"
@@ -143,6 +144,45 @@ TEST_F(GrpcChannelTest, CallsFromManyThreads) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(good, 800);
+}
+
+TEST_F(GrpcChannelTest, OnALoopOfAServerACallChangesNoThread) {
+  Serve();
+  const std::shared_ptr<IoLoop> loop = server_->IoLoops()[0];
+  GrpcChannel channel(*loop, To(server_->ports()[0]));
+  std::promise<std::string> second;
+  std::thread::id begun;
+  loop->Post([&] {
+    begun = std::this_thread::get_id();
+    EXPECT_TRUE(loop->IsCurrent());
+    channel.Start(Request("/t.T/Echo", "one"), [&](UnaryAnswer&&) {
+      channel.Start(Request("/t.T/Echo", "two"), [&](UnaryAnswer&& answer) {
+        EXPECT_EQ(std::this_thread::get_id(), begun);
+        second.set_value(std::string(answer.message.view()));
+      });
+    });
+  });
+  EXPECT_EQ(second.get_future().get(), "two");
+  EXPECT_EQ(Ask(channel, "/t.T/Echo", "from another thread").message.view(), "from another thread");
+}
+
+TEST_F(GrpcChannelTest, ALoopOfAServerEndsItsCalls) {
+  Serve();
+  const SilentPort silent;
+  Router no_routes;
+  StatusOr<std::unique_ptr<Server>> other = Server::Start(options_, no_routes, metrics_);
+  ASSERT_TRUE(other.ok()) << other.status();
+  const std::shared_ptr<IoLoop> loop = (*other)->IoLoops()[0];
+  GrpcChannel channel(*loop, To(server_->ports()[0]));
+  GrpcChannel connecting(*loop, To(silent.port()));
+  std::future<UnaryAnswer> sent = Start(channel, Request("/t.T/Never"));
+  std::future<UnaryAnswer> waiting = Start(connecting, Request("/t.T/Echo"));
+  came_.get_future().wait();
+  other->reset();
+  EXPECT_EQ(sent.get().status.code(), StatusCode::kCancelled);
+  EXPECT_EQ(waiting.get().status.code(), StatusCode::kCancelled);
+  EXPECT_EQ(Ask(channel, "/t.T/Echo").status.code(), StatusCode::kCancelled);
+  cancelled_.get_future().wait();  // the connection has ended
 }
 
 TEST_F(GrpcChannelTest, SendsWhatIsLeftOfTheDeadline) {

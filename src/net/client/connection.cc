@@ -39,7 +39,7 @@ std::string ChannelOptions::Address() const { return WithPort(host, port); }
 
 std::string ChannelOptions::Authority() const { return WithPort(name.empty() ? host : name, port); }
 
-ClientConnection::ClientConnection(ClientLoop& loop, const ChannelOptions& options,
+ClientConnection::ClientConnection(IoLoop& loop, const ChannelOptions& options,
                                    ConnectionOwner& owner)
     : loop_(loop),
       options_(options),
@@ -115,17 +115,18 @@ void ClientConnection::OnConnected() {
 void ClientConnection::StartRead() {
   socket_.async_read_some(boost::asio::buffer(input_),
                           [self = shared_from_this()](const error_code& error, size_t bytes) {
-                            if (!self->is_closed_) self->OnRead(error, bytes);
+                            const SteadyTime now = self->loop_.BeginInput();
+                            if (!self->is_closed_) self->OnRead(error, bytes, now);
                             self->loop_.EndEvent();
                           });
 }
 
-void ClientConnection::OnRead(const error_code& error, size_t bytes) {
+void ClientConnection::OnRead(const error_code& error, size_t bytes, SteadyTime now) {
   if (error)
     return Fail(
         Error(StatusCode::kUnavailable, "the connection to {} broke: {}", options_.Address(),
               error == boost::asio::error::eof ? "the server has closed it" : error.message()));
-  last_received_ = loop_.clock().Now();
+  last_received_ = now;
   size_t sum = bytes;
   while (OnWireBytes({input_.data(), bytes})) {
     // A short read has emptied the socket.

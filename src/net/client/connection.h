@@ -10,9 +10,9 @@
 
 #include "base/clock.h"
 #include "base/status.h"
-#include "net/client/loop.h"
 #include "net/client/session.h"
 #include "net/client/tls_context.h"
+#include "net/socket/io_loop.h"
 
 namespace penstock::net {
 
@@ -64,7 +64,7 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
                                private WheelTimer {
  public:
   // `owner` must live until Close or OnClosed; `options` and `loop` as long as this.
-  ClientConnection(ClientLoop& loop, const ChannelOptions& options, ConnectionOwner& owner);
+  ClientConnection(IoLoop& loop, const ChannelOptions& options, ConnectionOwner& owner);
   ~ClientConnection() override;
   ClientConnection(const ClientConnection&) = delete;
   ClientConnection& operator=(const ClientConnection&) = delete;
@@ -88,7 +88,7 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
                  const std::string& last_error);
   void OnConnected();
   void StartRead();
-  void OnRead(const boost::system::error_code& error, size_t bytes);
+  void OnRead(const boost::system::error_code& error, size_t bytes, SteadyTime now);
   // Uses what was read. False: the connection is closed.
   bool OnWireBytes(std::span<const std::byte> bytes);
   bool OnPlainBytes(std::span<const std::byte> bytes);
@@ -105,7 +105,7 @@ class ClientConnection final : public std::enable_shared_from_this<ClientConnect
   void OnTimer() override;
   void ArmKeepAlive();
 
-  ClientLoop& loop_;
+  IoLoop& loop_;
   const ChannelOptions& options_;
   ConnectionOwner* owner_;
   ClientSession session_;

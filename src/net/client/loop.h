@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The thread of connections to other servers.
+// A thread of its own for connections to other servers.
 #pragma once
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -9,45 +9,42 @@
 #include <thread>
 #include <vector>
 
-#include "absl/functional/any_invocable.h"
 #include "base/clock.h"
 #include "base/mutex.h"
-#include "net/loop/loop.h"
 #include "net/loop/timer_wheel.h"
+#include "net/socket/io_loop.h"
 
 namespace penstock::net {
 
-// An event loop for clients. It has no part of the server's limits, and no connection of the
-// server, so that slow servers elsewhere delay no request of ours. Tasks of one burst are flushed
-// together. Without connections it sleeps.
+// An event loop for clients, without a server. Tasks of one burst are flushed together. Without
+// connections it sleeps.
 //
-// Owned by loop, except Post, which is thread-safe.
-class ClientLoop final {
+// Owned by loop, except Post and IsCurrent, which are thread-safe.
+class ClientLoop final : public IoLoop {
  public:
-  using Task = absl::AnyInvocable<void()>;
-
   // Starts the thread.
   explicit ClientLoop(std::string thread_name);
   // For tests in virtual time: it has no thread, and works in Turn. `clock` must outlive it.
   explicit ClientLoop(const Clock& clock);
   // Runs the tasks that were posted, and joins the thread. REQUIRES: all channels are closed.
-  ~ClientLoop();
+  ~ClientLoop() override;
   ClientLoop(const ClientLoop&) = delete;
   ClientLoop& operator=(const ClientLoop&) = delete;
 
-  // Runs `task` on the loop's thread. Tasks run in their order. Thread-safe.
-  void Post(Task task) EXCLUDES(mutex_);
-  // True on the loop's thread. Thread-safe.
-  bool IsCurrent() const;
+  void Post(Task task) override EXCLUDES(mutex_);
+  bool IsCurrent() const override;
 
-  boost::asio::io_context& io() { return io_; }
-  TimerWheel& timers() { return timers_; }
-  const Clock& clock() const { return clock_; }
-  // Makes the end of the event flush `target`. See Loop::ScheduleFlush.
-  void ScheduleFlush(FlushTarget& target) { dirty_.push_back(&target); }
-  void ForgetFlush(FlushTarget& target);
-  // Call it at the end of each callback of Asio. Flushes, and sets the timer.
-  void EndEvent();
+  boost::asio::io_context& io() override { return io_; }
+  TimerWheel& timers() override { return timers_; }
+  const Clock& clock() const override { return clock_; }
+  void ScheduleFlush(FlushTarget& target) override { dirty_.push_back(&target); }
+  void ForgetFlush(FlushTarget& target) override;
+  SteadyTime BeginInput() override { return clock_.Now(); }
+  void EndEvent() override;
+  // All channels are closed before its end.
+  bool AddUser(LoopUser&) override { return true; }
+  void RemoveUser(LoopUser&) override {}
+
   // Runs what was posted and the timers whose time has come, until there are none. REQUIRES: there
   // is no thread.
   void Turn() EXCLUDES(mutex_);

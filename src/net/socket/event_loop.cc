@@ -58,6 +58,7 @@ EventLoop::EventLoop(std::shared_ptr<ServerState> server, TlsContext* tls, int i
           EndEvent();
         });
       }) {
+  io_loop_ = std::make_shared<ServerIoLoop>(loop_, io_, [this] { EndEvent(); });
   thread_ = std::thread([this, index] {
     SetThreadName(fmt::format("net-{}", index));
     const LoopScope scope(*loop_);
@@ -71,6 +72,7 @@ void EventLoop::Stop() {
   loop_->Post([this] {
     // On the loop, because sessions cancel their open calls there.
     for (auto& connection : connections_) connection->Abort();
+    io_loop_->End();
     io_.stop();
   });
   thread_.join();

@@ -16,6 +16,7 @@
 #include "net/loop/loop.h"
 #include "net/loop/retired.h"
 #include "net/loop/server_state.h"
+#include "net/socket/server_io_loop.h"
 
 namespace penstock::net {
 
@@ -88,6 +89,8 @@ class EventLoop final {
   void CutOff(CutCalls& cut);
 
   Loop& loop() { return *loop_; }
+  // For connections to other servers.
+  const std::shared_ptr<ServerIoLoop>& io_loop() const { return io_loop_; }
   // For sockets and timers of this loop. Their handlers run on the loop's thread.
   boost::asio::io_context& io() { return io_; }
   // Null if no port has TLS.
@@ -120,6 +123,7 @@ class EventLoop final {
   const std::shared_ptr<ServerState> server_;
   TlsContext* const tls_;
   const std::unique_ptr<std::byte[]> scratch_;
+  std::shared_ptr<ServerIoLoop> io_loop_;  // before io_, whose sockets use it until they end
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   const std::shared_ptr<Loop> loop_;

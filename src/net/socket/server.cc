@@ -212,4 +212,10 @@ std::function<int64_t()> Server::OpenRequests() const {
   };
 }
 
+std::vector<std::shared_ptr<IoLoop>> Server::IoLoops() const {
+  std::vector<std::shared_ptr<IoLoop>> loops;
+  for (const auto& loop : impl_->loops) loops.push_back(loop->io_loop());
+  return loops;
+}
+
 }  // namespace penstock::net

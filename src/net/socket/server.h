@@ -16,6 +16,8 @@
 
 namespace penstock::net {
 
+class IoLoop;
+
 // A running server: its listeners, event loops and connections.
 //
 //   Router router;
@@ -57,6 +59,9 @@ class Server final {
   // Returns a function that counts the requests that have begun and not ended. It may be called on
   // any thread, also when the server is gone.
   std::function<int64_t()> OpenRequests() const;
+
+  // The loops, for connections to other servers. They may be kept when the server is gone.
+  std::vector<std::shared_ptr<IoLoop>> IoLoops() const;
 
  private:
   // The end of a drain that took too long.

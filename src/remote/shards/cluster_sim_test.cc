@@ -362,7 +362,7 @@ class Life final {
   static RemoteTarget TargetOf(uint32_t shard, int64_t copy) {
     return {fmt::format("pod-{}-{}", shard, copy), 8500};
   }
-  net::ClientLoop& loop() { return loops_->at(0); }
+  net::ClientLoop& loop() { return static_cast<net::ClientLoop&>(loops_->at(0)); }
   void Violated(std::string what) {
     if (violation_.empty())
       violation_ = fmt::format("{} ({} shards, {} copies{}{})", what, world_.shards, copies_,

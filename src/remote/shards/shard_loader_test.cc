@@ -48,6 +48,7 @@ class FakeShard final {
 
   const RemoteTarget& where() const { return where_; }
   void End() { server_.reset(); }
+  ServerLoops Loops() const { return server_->IoLoops(); }
 
   // Set them before the first request.
   tables::TableDescription table;
@@ -174,7 +175,17 @@ class ShardLoaderTest : public testing::Test {
     request.cancel = &cancel_;
     EXPECT_EQ(CheckRequest(model().info(), request), OkStatus());
     std::promise<InferResponse> promise;
-    model().Run(request, [&](InferResponse&& response) { promise.set_value(std::move(response)); });
+    const auto run = [&] {
+      model().Run(request, [&](InferResponse&& response) {
+        answered_on_ = std::this_thread::get_id();
+        promise.set_value(std::move(response));
+      });
+    };
+    if (asked_on_ == nullptr) {
+      run();
+    } else {
+      asked_on_->Post(run);
+    }
     return promise.get_future().get();
   }
   InferResponse AskFor(const std::vector<int64_t>& keys, SteadyTime deadline = kNoDeadline) {
@@ -225,6 +236,8 @@ class ShardLoaderTest : public testing::Test {
   RemoteLoopsOwner loops_{1, std::chrono::seconds(5)};
   RemoteVersion remote_;
   CancelToken cancel_;
+  net::IoLoop* asked_on_ = nullptr;  // null: requests begin on the test's thread
+  std::thread::id answered_on_;
   std::unique_ptr<core::Servable> served_;
 };
 
@@ -240,6 +253,21 @@ TEST_F(ShardLoaderTest, GivesEachKeyItsRow) {
   EXPECT_EQ(a.calls + b.calls + c.calls, 4);
   EXPECT_TRUE(Values<float>(AskFor({}), "rows").empty());
   EXPECT_EQ(a.calls + b.calls + c.calls, 4);
+}
+
+TEST_F(ShardLoaderTest, ARequestStaysOnItsLoopUntilThisEnds) {
+  FakeShard a(0, 2), b(1, 2), root(0, 1);
+  const ServerLoops loops = root.Loops();
+  loops_.UseServerLoops(loops);
+  Serve({{&a}, {&b}});
+  asked_on_ = loops[0].get();
+  std::promise<std::thread::id> thread;
+  asked_on_->Post([&] { thread.set_value(std::this_thread::get_id()); });
+  CheckRows();
+  EXPECT_EQ(answered_on_, thread.get_future().get());
+  root.End();
+  asked_on_ = nullptr;
+  CheckRows();
 }
 
 TEST_F(ShardLoaderTest, KeysMayBeDenseOrStrings) {

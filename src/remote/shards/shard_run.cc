@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How it works. Start divides the keys and writes the messages on the caller's thread, and posts
-// the rest to one loop, on which all its calls are made and all answers arrive. So there are no
-// locks, and two changes of threads for all shards together.
+// How it works. Start divides the keys and writes the messages on the caller's thread. The rest
+// happens on one loop, on which all its calls are made and all answers arrive, so there are no
+// locks. If the caller is a loop of the server, it is that one, and no thread changes.
 #include "remote/shards/shard_run.h"
 
 #include <algorithm>
@@ -36,6 +36,7 @@ void ShardRun::Start(std::shared_ptr<const ShardedTable> table, const tables::Lo
   const std::shared_ptr<ShardRun> run(new ShardRun(std::move(table), lookup, std::move(done)));
   if (run->KeyCount() == 0) return run->done_(OkStatus());
   if (Status status = run->Divide(); !status.ok()) return run->done_(std::move(status));
+  if (run->loop().IsCurrent()) return run->Begin();
   run->loop().Post([run] { run->Begin(); });
 }
 
@@ -44,7 +45,7 @@ ShardRun::ShardRun(std::shared_ptr<const ShardedTable> table, const tables::Look
     : table_(std::move(table)),
       lookup_(lookup),
       done_(std::move(done)),
-      loop_(table_->shards[0]->loops.Next()) {}
+      loop_(table_->shards[0]->loops.ForCaller()) {}
 
 // --- scatter
 

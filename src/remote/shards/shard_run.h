@@ -42,7 +42,7 @@ class ShardRun final : public std::enable_shared_from_this<ShardRun> {
   ShardRun(std::shared_ptr<const ShardedTable> table, const tables::Lookup& lookup, Done done);
 
   size_t KeyCount() const { return lookup_.numbers.size() + lookup_.strings.size(); }
-  net::ClientLoop& loop() { return table_->shards[0]->loops.at(loop_); }
+  net::IoLoop& loop() { return table_->shards[0]->loops.at(loop_); }
   // These make parts_, whose keys are those at the positions in order_.
   Status Divide();
   void FindShards(std::vector<uint32_t>& shards) const;
