@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/encoding/crc32c.h"
+#include "base/encoding/hex.h"
 
 namespace penstock {
 namespace {
@@ -136,6 +137,22 @@ Status CheckFile(const std::string& path, const S3Object& object, const HttpHead
   }
   if (!crc32c.empty() && BigEndian(sums.crc32c) != crc32c) return differs("CRC-32C");
   return OkStatus();
+}
+
+StatusOr<std::string> Sha256OfFile(const std::string& path, const std::atomic<bool>& is_cancelled) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> buffer(kReadBytes);
+  Digest digest(EVP_sha256());
+  while (file && !is_cancelled) {
+    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    digest.Add({buffer.data(), static_cast<size_t>(file.gcount())});
+  }
+  if (is_cancelled) return absl::CancelledError("the load was cancelled");
+  if (!file.eof()) return Error(StatusCode::kInternal, "cannot read {}", path);
+  const std::string hash = digest.Take();
+  std::string hex;
+  AppendHex(hex, {reinterpret_cast<const uint8_t*>(hash.data()), hash.size()});
+  return hex;
 }
 
 }  // namespace penstock

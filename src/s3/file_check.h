@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks that a downloaded file is equal to the server's object.
+// Checks that a downloaded file is equal to the server's object, and hashes files.
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include "base/status.h"
@@ -14,5 +15,9 @@ namespace penstock {
 // checksums of the whole object in `head` (x-amz-checksum-sha256, -crc32, -crc32c). DATA_LOSS if
 // one differs; INTERNAL if the file cannot be read.
 Status CheckFile(const std::string& path, const S3Object& object, const HttpHead& head);
+
+// Returns the SHA-256 of a file's contents, as hexadecimal digits. INTERNAL if it cannot be read;
+// CANCELLED.
+StatusOr<std::string> Sha256OfFile(const std::string& path, const std::atomic<bool>& is_cancelled);
 
 }  // namespace penstock

@@ -143,6 +143,24 @@ def test_restart_uses_what_was_downloaded(start, store, flags, tmp_path):
     assert 'another process uses' in (tmp_path / 'server2/server.log').read_text()
 
 
+def test_equal_files_of_two_versions_take_the_disk_once(start, store, flags, tmp_path):
+    keys, rows = np.arange(5000), np.arange(5000 * 64, dtype=np.float32)
+    for version in (1, 2):
+        store.put(BUCKET, f'some/m/{version}/key', keys.tobytes())
+        store.put(BUCKET, f'some/m/{version}/emb_vector', rows.tobytes())
+        store.put(BUCKET, f'some/m/{version}/table.json', b'{"dimension": 64, "default_row": %d}' % version)
+    config = tmp_path / 'models.config'
+    config.write_text('model_config_list { config { name: "m" base_path: "s3://%s/some/m" '
+                      'model_version_policy { all {} } } }' % BUCKET)
+    server = start(flags=[*flags, f'--model_config_file={config}'], env=store.environment)
+    files = list((tmp_path / 'cache').glob('*/*/emb_vector'))
+    assert len(files) == 2 and files[0].samefile(files[1])
+    assert not files[0].with_name('table.json').samefile(files[1].with_name('table.json'))
+    for version in (1, 2):
+        status, body = server.rest_predict('m', {'inputs': {'keys': [7, -1]}}, f'/versions/{version}')
+        assert status == 200 and body['outputs']['rows'] == [list(range(448, 512)), [version] * 64]
+
+
 def test_replaced_objects_are_loaded_by_the_next_run_only(start, store, flags, tmp_path):
     put_builtin(store, 1)
     store.put(BUCKET, 'some/m/1/assets/name', b'old')

@@ -158,6 +158,8 @@ Status ObjectLoader::Download() {
   if (error) return FolderError("make", part, error);
   fs::rename(part, version_.folder, error);
   if (error) return FolderError("rename", part, error);
+  // Now, as a download would write to a file that it finds.
+  cache_->shared_files().Share(version_.folder, is_cancelled_);
   PENSTOCK_LOG(
       kInfo, "model {}: {} bytes in {} objects downloaded from s3://{}/{} in {} ms",
       version_.id.ToString(), bytes, version_.objects.size(), version_.location.bucket,

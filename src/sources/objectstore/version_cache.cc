@@ -28,6 +28,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPart = ".part";
 constexpr const char* kLockName = "lock";
+constexpr const char* kSharedName = "content";
 constexpr size_t kNameMax = 200;  // of an escaped base path; file systems allow 255
 
 void RemoveAll(const fs::path& path) {
@@ -83,6 +84,9 @@ StatusOr<std::unique_ptr<VersionCache>> VersionCache::Open(const std::string& fo
   return std::unique_ptr<VersionCache>(new VersionCache(folder, lock));
 }
 
+VersionCache::VersionCache(std::string folder, int lock)
+    : folder_(std::move(folder)), lock_(lock), shared_files_(folder_ + "/" + kSharedName) {}
+
 VersionCache::~VersionCache() { close(lock_); }
 
 std::string VersionCache::BaseFolderOf(const std::string& base_path) const {
@@ -103,7 +107,7 @@ void VersionCache::Keep(std::set<std::string> folders, bool is_all_known) {
   may_remove_ = is_all_known;
   if (!may_remove_) return;
   for (const fs::path& place : EntriesOf(folder_)) {
-    if (place.filename() == kLockName) continue;
+    if (place.filename() == kLockName || place.filename() == kSharedName) continue;
     bool is_empty = true;
     for (const fs::path& entry : EntriesOf(place)) {
       std::string name = entry.string();
@@ -115,6 +119,7 @@ void VersionCache::Keep(std::set<std::string> folders, bool is_all_known) {
     std::error_code ignored;  // fails if a new version has just been added
     if (is_empty) fs::remove(place, ignored);
   }
+  shared_files_.Clean();
 }
 
 void VersionCache::EndUse(const std::string& folder) {
@@ -126,6 +131,7 @@ void VersionCache::EndUse(const std::string& folder) {
   if (!may_remove_ || kept_.contains(folder)) return;
   RemoveAll(folder);
   RemoveAll(folder + std::string(kPart));
+  shared_files_.Clean();
 }
 
 }  // namespace penstock

@@ -10,6 +10,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "core/servable.h"
+#include "sources/objectstore/shared_files.h"
 
 namespace penstock {
 
@@ -53,14 +54,18 @@ class VersionCache final {
   // be wanted.
   void Keep(std::set<std::string> folders, bool is_all_known) EXCLUDES(mutex_);
 
+  // The files that versions share.
+  const SharedFiles& shared_files() const { return shared_files_; }
+
  private:
-  VersionCache(std::string folder, int lock) : folder_(std::move(folder)), lock_(lock) {}
+  VersionCache(std::string folder, int lock);
 
   std::string BaseFolderOf(const std::string& base_path) const;
   void EndUse(const std::string& folder) EXCLUDES(mutex_);
 
   const std::string folder_;
   const int lock_;  // a locked file
+  const SharedFiles shared_files_;
   Mutex mutex_;
   std::map<std::string, int> uses_ GUARDED_BY(mutex_);
   std::set<std::string> kept_ GUARDED_BY(mutex_);
