@@ -212,7 +212,7 @@ def test_a_new_version_is_served_when_all_shards_have_it(root, replicas, tables)
 
 
 def test_no_request_fails_if_a_replica_stops_or_dies(root, replicas):
-    with Load(root) as load:
+    with Load(root, versions=(1, 2)) as load:
         print('calm:', load.more())
         replicas[0][0].terminate(signal.SIGSTOP)
         print('one stopped:', load.more(1000))
@@ -225,9 +225,10 @@ def test_no_request_fails_if_a_replica_stops_or_dies(root, replicas):
     assert not load.bad
 
 
-# The last one: it ends a shard.
+# The last one: it ends a shard. It does not rely on the others, which may run elsewhere.
 def test_a_shard_without_targets_is_an_error_or_gives_default_rows(root, replicas):
-    replicas[1][1].kill()
+    for each in replicas[1]:
+        each.kill()
     words = [f'wört{number}' for number in range(50)]
     lost = np.array([hash_of_string(word) % SHARDS == 1 for word in words])
     with Client(root) as client:
@@ -237,4 +238,5 @@ def test_a_shard_without_targets_is_an_error_or_gives_default_rows(root, replica
         code, text = error_of(look_up, client, range(50))
         assert code == grpc.StatusCode.UNAVAILABLE and 'shard 1 (emb-1)' in text
         keys = [key for key in range(100) if mix(key) % SHARDS != 1]
-        assert np.array_equal(look_up(client, keys)['rows'], rows_of(keys, 2))
+        rows = look_up(client, keys)['rows']
+        assert any(np.array_equal(rows, rows_of(keys, version)) for version in (1, 2))

@@ -28,6 +28,13 @@ Status Malformed(std::string_view bytes, const WireError& error) {
   return InvalidArgument("{} at byte {} of the tensor", error.what, error.where - bytes.data());
 }
 
+// Looks at all bytes, whatever comes first, so that it takes many at a time.
+bool AreBools(std::string_view bytes) {
+  uint8_t bits = 0;
+  for (const char byte : bytes) bits |= static_cast<uint8_t>(byte);
+  return bits <= 1;
+}
+
 StatusOr<Tensor> ViewOrCopy(DType type, Shape shape, std::string_view elements,
                             const BufferRef& owner, RequestMemory& memory) {
   return Tensor::ViewOrCopy(
@@ -79,8 +86,7 @@ StatusOr<Tensor> ReadContent(DType type, TensorScan scan, const BufferRef& owner
   if (type == DType::kString) return ReadStringContent(std::move(scan), owner, memory);
   const std::string_view content = scan.content;
   // The runtimes read these bytes as C++ bools, and any other value would be undefined behaviour.
-  if (type == DType::kBool &&
-      !std::all_of(content.begin(), content.end(), [](char c) { return (c & ~1) == 0; })) {
+  if (type == DType::kBool && !AreBools(content)) {
     return InvalidArgument("tensor_content of a bool tensor has bytes other than 0 and 1");
   }
   return ViewOrCopy(type, std::move(scan.shape), content, owner, memory);
@@ -93,6 +99,14 @@ class VarintSink {
  public:
   explicit VarintSink(std::span<T> out) : out_(out) {}
   bool AddPacked(std::string_view bytes, WireError& error) {
+    if constexpr (std::is_same_v<T, bool>) {
+      // The usual form: each varint is the byte of a bool.
+      if (bytes.size() <= out_.size() - count_ && AreBools(bytes)) {
+        std::ranges::copy(bytes, reinterpret_cast<char*>(out_.data() + count_));
+        count_ += bytes.size();
+        return true;
+      }
+    }
     WireReader reader(bytes, error);
     while (!reader.AtEnd()) {
       if (!Add(reader)) return false;

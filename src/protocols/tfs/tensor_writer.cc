@@ -4,6 +4,9 @@
 // IsGathered, VisitVarints), which decide the form of each part.
 #include "protocols/tfs/tensor_writer.h"
 
+#include <algorithm>
+#include <array>
+
 #include "protocols/tfs/tensor_fields.h"
 
 namespace penstock::tfs {
@@ -51,9 +54,6 @@ void VisitVarints(const Tensor& tensor, Visitor visit) {
     case DType::kUint8:
     case DType::kQuint8:
       return VisitAs<uint8_t>(tensor, visit);
-    case DType::kBool:
-      for (const uint8_t element : tensor.as<uint8_t>()) visit(element != 0 ? 1 : 0);
-      return;
     case DType::kUint32:
       return VisitAs<uint32_t>(tensor, visit);
     // The way through int64_t keeps all bits of a uint64_t.
@@ -74,6 +74,18 @@ bool IsRaw(const Tensor& tensor, const TensorWriteOptions& options) {
 // True for strings that are long enough to be sent without a copy.
 bool IsGathered(size_t bytes, const TensorWriteOptions& options) {
   return bytes >= options.gather_bytes_min;
+}
+
+// Each is a varint of one byte.
+void WriteBools(const Tensor& tensor, ChainWriter& out) {
+  std::span<const uint8_t> left = tensor.as<uint8_t>();
+  std::array<uint8_t, 256> bytes;
+  while (!left.empty()) {
+    const size_t count = std::min(left.size(), bytes.size());
+    for (size_t i = 0; i < count; ++i) bytes[i] = left[i] != 0 ? 1 : 0;
+    out.wire().Bytes(bytes.data(), count);
+    left = left.subspan(count);
+  }
 }
 
 void PlanStrings(const Tensor& tensor, const TensorWriteOptions& options, TensorPlan& plan) {
@@ -122,6 +134,8 @@ StatusOr<TensorPlan> PlanTensor(const Tensor& tensor, const TensorWriteOptions& 
   } else if (IsRaw(tensor, options)) {
     plan.payload_bytes = tensor.bytes();
     if (IsGathered(tensor.bytes(), options)) plan.gathered_bytes = tensor.bytes();
+  } else if (tensor.dtype() == DType::kBool) {
+    plan.payload_bytes = tensor.bytes();
   } else {
     VisitVarints(tensor, [&](uint64_t value) { plan.payload_bytes += VarintBytes(value); });
   }
@@ -148,6 +162,8 @@ void WriteTensor(const Tensor& tensor, const TensorPlan& plan, const TensorWrite
     WriteStrings(tensor, plan, options, out);
   } else if (IsRaw(tensor, options)) {
     WriteBytes(tensor.elements(), options, out);
+  } else if (tensor.dtype() == DType::kBool) {
+    WriteBools(tensor, out);
   } else {
     VisitVarints(tensor, [&](uint64_t value) { out.wire().Varint(value); });
   }
