@@ -38,7 +38,8 @@ constexpr Command kCommands[] = {
     {"convert", "caffe2 --output=FILE FOLDER",
      "Turns a Caffe2 model into an ONNX model; --help says more.", &ConvertCommand},
     {"table", "build --output=FOLDER FILE",
-     "Makes a table from CSV, TSV or words with numbers; `table push` writes it to Redis.",
+     "Makes a table from CSV, TSV or words with numbers; `table push` writes it to Redis, and "
+     "`table extract` takes tables out of an ONNX model.",
      &TableCommand},
     {"options", "[--markdown]", "Lists the flags of serve, also as docs/configuration.md.",
      &OptionsCommand},

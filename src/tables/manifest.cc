@@ -27,8 +27,9 @@ constexpr std::string_view kExample =
 constexpr std::array kMembers = {
     std::string_view("cache_bytes"), std::string_view("checksums"), std::string_view("default_row"),
     std::string_view("dimension"),   std::string_view("dtype"),     std::string_view("format"),
-    std::string_view("key_type"),    std::string_view("keys"),      std::string_view("redis"),
-    std::string_view("rows"),        std::string_view("shard"),     std::string_view("store")};
+    std::string_view("indices"),     std::string_view("key_type"),  std::string_view("keys"),
+    std::string_view("redis"),       std::string_view("rows"),      std::string_view("shard"),
+    std::string_view("store")};
 
 bool Exists(const std::string& folder, std::string_view name) {
   std::error_code ignored;
@@ -79,6 +80,24 @@ Status ReadDType(const element& value, Manifest& manifest) {
   if (manifest.dtype) return OkStatus();
   return InvalidArgument(
       "'dtype' is '{:.40}', which rows cannot have; float32 is one that they can", text);
+}
+
+Status ReadIndices(const element& value, Manifest& manifest) {
+  ASSIGN_OR_RETURN(const std::string_view text, ReadText("indices", value));
+  if (text == "int32") manifest.indices = DType::kInt32;
+  if (text == "int64") manifest.indices = DType::kInt64;
+  if (manifest.indices) return OkStatus();
+  return InvalidArgument("'indices' is '{:.40}'; it must be int32 or int64", text);
+}
+
+// Indices are numbers of rows, and each one must have a row here.
+Status CheckIndices(const Manifest& manifest) {
+  if (!manifest.indices || (manifest.key_type == KeyType::kDense && manifest.shard.count == 1 &&
+                            !manifest.redis && manifest.default_row.empty()))
+    return OkStatus();
+  return InvalidArgument(
+      "a table with 'indices' has the 'key_type' dense, and neither 'shard' nor 'redis' nor "
+      "'default_row'");
 }
 
 StatusOr<RowValue> ReadValue(const element& value) {
@@ -188,6 +207,7 @@ Status ReadMember(std::string_view name, const element& value, Manifest& manifes
   if (name == "format") return ReadNumber(name, value, 1, 1).status();
   if (name == "key_type") return ReadKeyType(value, manifest);
   if (name == "dtype") return ReadDType(value, manifest);
+  if (name == "indices") return ReadIndices(value, manifest);
   if (name == "keys") return ReadFileName(name, value, manifest.keys_file);
   if (name == "rows") return ReadFileName(name, value, manifest.rows_file);
   if (name == "store") return ReadStore(value, manifest);
@@ -304,6 +324,7 @@ StatusOr<Manifest> ParseManifest(std::string_view json) {
     TRY(ReadMember(name, value, manifest));
   }
   TRY(CheckStore(manifest));
+  TRY(CheckIndices(manifest));
   return manifest;
 }
 

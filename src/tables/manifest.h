@@ -52,6 +52,9 @@ struct Manifest {
   std::string keys_file;  // names of files in the folder
   std::string rows_file;
   std::vector<RowValue> default_row;  // one value: all elements are it
+  // int32 or int64: keys of dense tables have this type, and mean what the indices of ONNX's Gather
+  // mean. A negative one counts from the end, and one outside of the table is an error.
+  std::optional<DType> indices;
   Shard shard;
   std::optional<RedisSettings> redis;  // the rows are in a Redis cluster, and there are no files
   std::map<std::string, uint32_t> checksums;  // CRC32C by the name of the file

@@ -92,6 +92,7 @@ StatusOr<std::unique_ptr<MmapStore>> MmapStore::Open(const std::string& folder,
   auto store = std::make_unique<MmapStore>();
   store->info_.key_type = *manifest.key_type;
   store->info_.shard = manifest.shard;
+  store->info_.indices = manifest.indices;
   ASSIGN_OR_RETURN(store->rows_file_, MappedFile::Open(PathOf(folder, manifest.rows_file)));
   store->rows_file_.ExpectRandomReads();
   if (const auto found = manifest.checksums.find(manifest.rows_file);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "absl/functional/any_invocable.h"
@@ -26,8 +27,9 @@ struct StoreInfo {
   size_t row_bytes = 0;
   uint64_t rows = 0;
   Shard shard;
-  bool asks_servers = false;   // Find computes nothing: other servers do
-  bool may_lack_rows = false;  // Find may leave keys without an answer; see Lookup::answered
+  std::optional<DType> indices = {};  // Manifest::indices
+  bool asks_servers = false;          // Find computes nothing: other servers do
+  bool may_lack_rows = false;         // Find may leave keys without an answer; see Lookup::answered
 };
 
 // The keys of one batch, and the memory for their rows. The caller keeps all of it until the store

@@ -1,27 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The folder is made under a name with a dot, which no source takes for a version, and gets its own
-// when all is on the disk.
 #include "tables/table_builder.h"
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
-#include "base/encoding/crc32c.h"
 #include "base/os/durable_file.h"
 #include "tables/key_hash.h"
 #include "tables/mapped_file.h"
 #include "tables/mmap_store.h"
+#include "tables/output_folder.h"
 #include "tables/text_fields.h"
 
 namespace penstock::tables {
@@ -29,101 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kWriteBytes = 1 << 20;
 constexpr uint64_t kBytesPerReport = 1 << 20;
-
-// A file that is written from its start to its end, with its checksum. One thread at a time.
-class OutputFile final {
- public:
-  explicit OutputFile(std::string path)
-      : path_(std::move(path)),
-        file_(open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {}
-  ~OutputFile() {
-    if (file_ >= 0) close(file_);
-  }
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-
-  Status Append(std::string_view bytes) {
-    buffer_ += bytes;
-    return buffer_.size() < kWriteBytes ? OkStatus() : Write();
-  }
-  // Writes what is left, and waits until all is on the disk.
-  Status Finish() {
-    TRY(Write());
-    return fsync(file_) == 0 ? OkStatus() : CannotWrite();
-  }
-  uint32_t checksum() const { return checksum_; }
-
- private:
-  Status Write() {
-    checksum_ = Crc32c(buffer_, checksum_);
-    std::string_view rest = buffer_;
-    while (!rest.empty()) {
-      const ssize_t bytes = write(file_, rest.data(), rest.size());
-      if (bytes < 0 && errno == EINTR) continue;
-      if (bytes <= 0) return CannotWrite();
-      rest.remove_prefix(static_cast<size_t>(bytes));
-    }
-    buffer_.clear();
-    return OkStatus();
-  }
-  Status CannotWrite() const {
-    return Error(StatusCode::kInternal, "cannot write {}: {}", path_, std::strerror(errno));
-  }
-
-  const std::string path_;
-  const int file_;
-  std::string buffer_;
-  uint32_t checksum_ = 0;
-};
-
-// A folder under its temporary name. Unless it was kept, removes it, and the folders above it that
-// were made for it. One thread at a time.
-class UnfinishedFolder final {
- public:
-  explicit UnfinishedFolder(const fs::path& final_path) : final_path_(final_path) {
-    path_ = final_path_.parent_path() / ("." + final_path_.filename().string() + ".building");
-  }
-  ~UnfinishedFolder() {
-    std::error_code ignored;
-    if (is_kept_) return;
-    fs::remove_all(path_, ignored);
-    // A folder that somebody has put something into stays.
-    for (const fs::path& parent : made_parents_) fs::remove(parent, ignored);
-  }
-  UnfinishedFolder(const UnfinishedFolder&) = delete;
-  UnfinishedFolder& operator=(const UnfinishedFolder&) = delete;
-
-  Status Make() {
-    std::error_code error;
-    // An earlier attempt may have been killed.
-    fs::remove_all(path_, error);
-    std::error_code ignored;
-    for (fs::path parent = path_.parent_path(); !parent.empty() && !fs::exists(parent, ignored);
-         parent = parent.parent_path())
-      made_parents_.push_back(parent);
-    if (!error) fs::create_directories(path_, error);
-    if (!error) return OkStatus();
-    return Error(StatusCode::kInternal, "cannot make {}: {}", path_.string(), error.message());
-  }
-  Status Keep() {
-    std::error_code error;
-    fs::rename(path_, final_path_, error);
-    is_kept_ = !error;
-    if (is_kept_) return OkStatus();
-    return Error(StatusCode::kInternal, "cannot rename {} to {}: {}", path_.string(),
-                 final_path_.string(), error.message());
-  }
-  std::string operator/(std::string_view name) const { return (path_ / name).string(); }
-  std::string path() const { return path_.string(); }
-
- private:
-  const fs::path final_path_;
-  fs::path path_;
-  std::vector<fs::path> made_parents_;  // the innermost first
-  bool is_kept_ = false;
-};
 
 StatusOr<char> DelimiterOf(const BuildOptions& options) {
   if (options.delimiter != 0) return options.delimiter;

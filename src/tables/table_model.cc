@@ -85,12 +85,17 @@ std::vector<TensorSpec> OutputsOfKeys(const StoreInfo& info) {
 }
 
 std::vector<Signature> SignaturesOf(const StoreInfo& info) {
-  const DType keys = info.key_type == KeyType::kString ? DType::kString : DType::kInt64;
+  const DType keys =
+      info.key_type == KeyType::kString ? DType::kString : info.indices.value_or(DType::kInt64);
   std::vector<Signature> signatures;
   Signature& rows = signatures.emplace_back(NewSignature(kDefaultSignatureName));
   rows.inputs = {AnyShapeOf(kKeys, keys)};
   rows.outputs = OutputsOfKeys(info);
   rows.outputs.push_back(AnyShapeOf(kRows, info.dtype));
+  if (info.indices) {
+    signatures.push_back(DescriptionSignature(info.dtype));
+    return signatures;
+  }
   Signature& ragged = signatures.emplace_back(NewSignature(kRagged));
   ragged.inputs = {OfShape(kKeys, keys, {-1}), OfShape(kRowLengths, DType::kInt64, {-1})};
   ragged.outputs = OutputsOfKeys(info);
@@ -189,6 +194,7 @@ class TableModel::LookupRun final {
  private:
   Status Prepare() {
     keys_ = *FindInput(request_, kKeys);
+    if (info().indices) TRY(TakeIndices());
     if (answer_ != Answer::kPlain) TRY(PrepareGroups());
     Shape shape = keys_.shape();
     ASSIGN_OR_RETURN(found_, Tensor::Allocate(DType::kBool, shape, memory_));
@@ -209,6 +215,32 @@ class TableModel::LookupRun final {
     lookup_.deadline = request_.deadline;
     lookup_.cancel = request_.cancel;
     Choose(0, static_cast<size_t>(keys_.element_count()));
+    return OkStatus();
+  }
+
+  // Makes keys_ the numbers of the rows that the indices mean.
+  Status TakeIndices() {
+    ASSIGN_OR_RETURN(Tensor numbers, Tensor::Allocate(DType::kInt64, keys_.shape(), memory_));
+    TRY(info().indices == DType::kInt32 ? CountFromStart<int32_t>(numbers)
+                                        : CountFromStart<int64_t>(numbers));
+    keys_ = std::move(numbers);
+    return OkStatus();
+  }
+
+  template <typename T>
+  Status CountFromStart(Tensor& numbers) const {
+    const auto rows = static_cast<int64_t>(info().rows);
+    const std::span<const T> indices = keys_.as<T>();
+    int64_t* const to = numbers.mutable_as<int64_t>().data();
+    for (size_t i = 0; i < indices.size(); ++i) {
+      const int64_t index = indices[i];
+      if (index < -rows || index >= rows)
+        return InvalidArgument(
+            "the index {} at position {} of 'keys' is outside of the table; its {} rows have the "
+            "indices {} to {}",
+            index, i, rows, -rows, rows - 1);
+      to[i] = index < 0 ? index + rows : index;
+    }
     return OkStatus();
   }
 

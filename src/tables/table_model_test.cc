@@ -171,6 +171,35 @@ TEST_F(TableModelTest, ServesDenseKeysFromNumpysFile) {
   EXPECT_THAT(ErrorOfOpen(), HasSubstr("has elements of type int16, but table.json says float32"));
 }
 
+TEST_F(TableModelTest, IndicesCountFromBothEnds) {
+  WriteHps({0, 1, 2});
+  WriteManifest(R"({"key_type": "dense", "dimension": 2, "indices": "int32"})");
+  Tensor keys = *Tensor::Allocate(DType::kInt32, {2, 2});
+  const std::vector<int32_t> indices = {-1, 2, -3, 1};
+  std::ranges::copy(indices, keys.mutable_as<int32_t>().begin());
+  Ask(keys);
+  EXPECT_THAT(Values<float>("rows"), ElementsAre(20, 21, 20, 21, 0, 1, 10, 11));
+  EXPECT_EQ(Output("rows").shape(), (Shape{2, 2, 2}));
+  for (const int32_t wrong : {3, -4, INT32_MIN}) {
+    keys.mutable_as<int32_t>()[1] = wrong;
+    Ask(keys);
+    EXPECT_THAT(answer_.status.ToString(),
+                HasSubstr("at position 1 of 'keys' is outside of the table; its 3 rows have the "
+                          "indices -3 to 2"));
+  }
+  WriteManifest(R"({"key_type": "dense", "dimension": 2, "indices": "int64"})");
+  Ask(KeysOf(std::vector<int64_t>{-2}));
+  EXPECT_THAT(Values<float>("rows"), ElementsAre(10, 11));
+  for (const std::string_view more :
+       {R"("key_type": "int64")", R"("key_type": "dense", "default_row": 0)",
+        R"("key_type": "dense", "shard": {"index": 0, "count": 2})"}) {
+    WriteManifest(fmt::format(R"({{"dimension": 2, "indices": "int64", {}}})", more));
+    EXPECT_THAT(ErrorOfOpen(), HasSubstr("a table with 'indices' has the 'key_type' dense"));
+  }
+  WriteManifest(R"({"key_type": "dense", "dimension": 2, "indices": "float32"})");
+  EXPECT_THAT(ErrorOfOpen(), HasSubstr("'indices' is 'float32'; it must be int32 or int64"));
+}
+
 TEST_F(TableModelTest, ServesKeysFromNumpysFile) {
   folder_.Write("keys.npy", NpyFile("<i8", "(2,)", BytesOf<int64_t>({40, 50})));
   folder_.Write("rows.npy", NpyFile("<f4", "(2,)", BytesOf<float>({4, 5})));

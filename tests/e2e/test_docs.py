@@ -140,7 +140,7 @@ def test_flags_that_pages_name_are_there():
     flags = set(re.findall(r'^\| `(\w+)` \|', done.stdout, re.M))
     assert len(flags) > 50
     flags |= set(re.findall(r'^\| `(\w+)` \|', read('docs', 'migrate-from-tensorflow-serving.md'), re.M))
-    for command in ('bench', 'convert', 'table build', 'table push'):
+    for command in ('bench', 'convert', 'table build', 'table push', 'table extract'):
         done = subprocess.run([BINARY, *command.split(), '--help'], capture_output=True, text=True, timeout=60, check=True)
         flags |= set(re.findall(r'^  --(\w+)', done.stdout, re.M))
     done = subprocess.run([BINARY, 'graphpipe', '--help'], capture_output=True, text=True, timeout=60, check=True)
