@@ -109,8 +109,12 @@ std::string RuntimeIdentity(std::string_view runtime) {
   std::set<std::string> libraries;
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) {
+    // Runtimes map data, too, such as files that each run of the server changes.
+    const size_t rights = line.find(' ') + 1;
+    const bool is_code = line.compare(rights, 3, "r-x") == 0;
     const size_t path = line.find('/');
-    if (path != std::string::npos && line.find(runtime, line.rfind('/')) != std::string::npos)
+    if (is_code && path != std::string::npos &&
+        line.find(runtime, line.rfind('/')) != std::string::npos)
       libraries.insert(line.substr(path));
   }
   std::vector<std::string> files;

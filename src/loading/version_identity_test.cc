@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -101,6 +103,19 @@ TEST_F(VersionIdentityTest, OfARuntimeHasItsLibraries) {
   EXPECT_NE(RuntimeIdentity("libc.so").find("libc.so"), std::string::npos);
   EXPECT_EQ(RuntimeIdentity("libc.so"), RuntimeIdentity("libc.so"));
   EXPECT_EQ(RuntimeIdentity("no such runtime"), "");
+}
+
+TEST_F(VersionIdentityTest, DataThatARuntimeMapsDoesNotCount) {
+  const fs::path path = folder_ / "libwonder.db";
+  std::ofstream(path) << "data";
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  void* const data = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0);
+  EXPECT_EQ(RuntimeIdentity("libwonder"), "");
+  munmap(data, 4096);
+  void* const code = mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0);
+  EXPECT_NE(RuntimeIdentity("libwonder"), "");
+  munmap(code, 4096);
+  close(file);
 }
 
 TEST_F(VersionIdentityTest, OfABuiltInModelIsItsName) {

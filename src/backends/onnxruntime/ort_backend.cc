@@ -3,6 +3,7 @@
 // "intra_op_threads", "custom_ops" (paths of operator libraries, separated by commas).
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -58,10 +59,18 @@ std::vector<std::string> Split(std::string_view text) {
 
 }  // namespace
 
+// ONNX Runtime reads these variables when it is opened. A value that the user has set stays.
+void SetEnvironment() {
+  // Before DisableTelemetryEvents can be called, it would open a database of events in the home
+  // folder, and start a thread that sends them.
+  setenv("ORT_DISABLE_TELEMETRY", "1", 0);
+}
+
 // Opens ONNX Runtime and loads models with it. Thread-safe.
 class OrtBackend final : public plugin::Backend {
  public:
   explicit OrtBackend(const PenstockHost& host) {
+    SetEnvironment();
     runtime_.api = OrtApi::Open(
         plugin::FindRuntimeLibrary(host, "PENSTOCK_ONNXRUNTIME_LIBRARY", "libonnxruntime.so*"));
     const OrtApi& api = runtime_.api;
