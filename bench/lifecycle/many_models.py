@@ -91,7 +91,7 @@ def run_many(rounds):
         memory = (own_bytes(many) - own_bytes(one)) / (MANY - 1)
         bare = statistics.median(bare_bytes_per_session() for _ in range(3))
         yield row("memory for each of them beyond ONNX Runtime's own",
-                  f"{(memory - bare) / 1024:.0f} KB ({memory / 1024:.0f} KB, a bare session {bare / 1024:.0f})",
+                  f"{(memory - bare) / 1024:.0f} KB ({memory / 1024:.0f} KB, a bare session that has run {bare / 1024:.0f})",
                   f"<= {EXTRA_BYTES_MAX // 1024} KB", memory - bare <= EXTRA_BYTES_MAX)
         for server in (one, many):
             warm_up(server.port, request)
