@@ -25,8 +25,6 @@ ROWS, DIMENSION, KEYS, SHARDS = 200_000, 64, 500, 3
 CALLS = 3000
 REQUESTS = 500  # different ones
 CORES = "0,1"
-# A run for 167 rows takes 20 to 50 us, so by the default limit chance decides whether it is on the event loop.
-SHARD_FLAGS = ("--inline_run_time_max_us=500", "--inline_run_time_limit_us=10000")
 PROGRAM = BUILD / "bench" / "tables" / "shard_peer"
 
 
@@ -89,7 +87,7 @@ def sharded(stack, folder):
     shards = []
     for index in range(SHARDS):
         write_shard(f"{folder}/{index}/1", index)
-        shards.append(stack.enter_context(penstock(f"shard {index}", f"{folder}/{index}", SHARD_FLAGS, cores=CORES)))
+        shards.append(stack.enter_context(penstock(f"shard {index}", f"{folder}/{index}", cores=CORES)))
     config = pathlib.Path(folder, "root.config")
     targets = " ".join(f'shard {{ targets: "127.0.0.1:{each.port}" }}' for each in shards)
     config.write_text(f'model_config_list {{ config {{ name: "m" penstock {{ remote {{ {targets} }} }} }} }}')

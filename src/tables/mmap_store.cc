@@ -394,7 +394,8 @@ void MmapStore::FindNumbers(std::span<const int64_t> keys, uint32_t* rows) const
 Status MmapStore::CheckFiles() {
   const MappedFile* damaged = nullptr;
   if (rows_file_.is_damaged()) damaged = &rows_file_;
-  if (keys_file_.is_damaged()) damaged = &keys_file_;
+  // To ask is a system call for each file. Numbers are read in the index only.
+  if (info_.key_type == KeyType::kString && keys_file_.is_damaged()) damaged = &keys_file_;
   if (index_ && index_->file().is_damaged()) damaged = &index_->file();
   if (damaged == nullptr) [[likely]]
     return OkStatus();
