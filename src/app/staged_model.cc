@@ -39,6 +39,8 @@ constexpr std::string_view kLockFile = "lock";
 constexpr std::chrono::minutes kSureAge{1};
 // More are no model, but somebody's home folder.
 constexpr size_t kFilesMax = 10'000;
+constexpr size_t kNamesBytesMax = 16 << 20;
+constexpr size_t kNameBytesMin = 4;  // shorter names may be in any text
 constexpr int kDepthMax = 8;
 
 std::string ReasonOf(const std::error_code& error) { return error.message(); }
@@ -116,6 +118,15 @@ Status CheckKind(FileKind kind, std::string_view model) {
 }
 
 // The end of the name of a file or URL, with the dot; empty if there is none.
+// The part of a file in which names are looked for. ONNX files with weights elsewhere are small.
+std::string StartOf(const fs::path& path) {
+  std::string text(kNamesBytesMax, '\0');
+  std::ifstream stream(path, std::ios::binary);
+  stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(stream.gcount()));
+  return text;
+}
+
 std::string ExtensionOf(std::string_view path) {
   if (IsWebUrl(path)) path = PathOfUrl(path);
   return fs::path(path).extension();
@@ -260,14 +271,21 @@ Status StagedModel::PutWeights(const std::string& model) {
   std::error_code error;
   const fs::path path = fs::absolute(model, error);
   const std::string name = path.filename();
+  const std::string text = StartOf(path);
   size_t files = 0;
   for (fs::directory_iterator entries(path.parent_path(), error);
        !error && entries != fs::directory_iterator() && files < kFilesMax;
        entries.increment(error)) {
     const std::string other = entries->path().filename();
-    if (!other.starts_with(name + ".data") && !other.starts_with(name + "_data")) continue;
+    const bool is_named_so = other.starts_with(name + ".data") || other.starts_with(name + "_data");
+    // The model's text has the names of such files.
+    const bool is_named_inside = other != name && other.size() >= kNameBytesMin &&
+                                 text.find(other) != std::string::npos &&
+                                 entries->is_regular_file(error);
+    if (!is_named_so && !is_named_inside) continue;
     ++files;
     fs::create_symlink(entries->path(), fs::path(version_) / other, error);
+    if (error == std::errc::file_exists) error.clear();  // a name that Penstock has given
   }
   // Without the right to list the folder, the file can still be a model of its own.
   if (error && error != std::errc::permission_denied)

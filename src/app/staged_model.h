@@ -58,8 +58,8 @@ class StagedModel final {
   Status PutModel(const GraphPipeFlags& flags, const std::atomic<bool>& is_cancelled);
   // Links to all files of a folder, and of those below it.
   Status PutFolder(const std::string& from);
-  // Links to the files in which exporters keep the weights of an ONNX file: they have its name,
-  // and then ".data" or "_data".
+  // Links to the files with the weights of an ONNX file: those beside it that have its name, and
+  // then ".data" or "_data", and those whose names are in its text.
   Status PutWeights(const std::string& model);
   // Gives the file that PutModel has got the name that its content calls for.
   Status NameByContent(const GraphPipeFlags& flags);

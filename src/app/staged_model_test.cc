@@ -215,8 +215,11 @@ TEST_F(StagedModelTest, WeightsBesideAnOnnxFileAreLinked) {
   files_.Write("net.onnx.data", "w");
   files_.Write("net.onnx_data_1", "w");
   files_.Write("net.onnx.bak", "w");
-  ASSERT_EQ(StageFile("net.onnx", kOnnx), "");
-  EXPECT_THAT(Names(), ElementsAre("model.onnx", "net.onnx.data", "net.onnx_data_1"));
+  files_.Write("weights.bin", "w");
+  files_.Write("other.bin", "w");
+  ASSERT_EQ(StageFile("net.onnx", std::string(kOnnx) + "location weights.bin"), "");
+  EXPECT_THAT(Names(),
+              ElementsAre("model.onnx", "net.onnx.data", "net.onnx_data_1", "weights.bin"));
 }
 
 TEST_F(StagedModelTest, TemporaryFilesWithinTheModelAreNoPartOfIt) {
