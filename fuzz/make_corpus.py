@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, http2_client_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz,
-s3_answer_fuzz, onnx_fuzz, caffe2_fuzz, npy_fuzz, table_fuzz, resp_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each
+s3_answer_fuzz, onnx_fuzz, caffe2_fuzz, npy_fuzz, table_fuzz, extract_fuzz, resp_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each
 form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
@@ -18,7 +18,7 @@ import zipfile
 
 import hpack
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '../tests/e2e'))
@@ -511,6 +511,29 @@ def onnx_seeds():
     return seeds
 
 
+def extract_seeds():
+    """Models with look-up tables: one, shared and cast; one that is used elsewhere; packed numbers."""
+    node, value = helper.make_node, helper.make_tensor_value_info
+
+    def model(nodes, tables, inputs=(('ids', TensorProto.INT64, ['n']),), outputs=('y',)):
+        graph = helper.make_graph(nodes, 'g', [value(*each) for each in inputs],
+                                  [value(name, TensorProto.FLOAT, None) for name in outputs], tables)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8).SerializeToString()
+
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    raw, packed = numpy_helper.from_array(rows, 't'), helper.make_tensor('t', TensorProto.FLOAT, rows.shape, rows.ravel())
+    small = helper.make_tensor('t', TensorProto.INT8, (2, 2), [1, -1, 2, -2])
+    one = [node('Gather', ['t', 'ids'], ['y'])]
+    return {
+        'one_table': model(one, [raw]),
+        'packed': model(one, [packed]),
+        'int8': model([node('Gather', ['t', 'ids'], ['r']), node('Cast', ['r'], ['y'], to=TensorProto.FLOAT)], [small]),
+        'cast_and_shared': model([node('Cast', ['ids'], ['i'], to=TensorProto.INT32), node('Gather', ['t', 'i'], ['a']),
+                                  node('Gather', ['t', 'ids'], ['b'], axis=-2), node('Add', ['a', 'b'], ['y'])], [raw]),
+        'tied': model([node('Gather', ['t', 'ids'], ['a']), node('MatMul', ['a', 't'], ['y'])], [raw]),
+    }
+
+
 # -------------------------------------------------------------------------------------------- Caffe2
 
 def caffe2(model):
@@ -732,6 +755,9 @@ def http2_client_seeds():
         'no_settings': from_server(answer(1, b'a', good), how=0),
         'http1': from_server(b'HTTP/1.1 400 Bad Request\r\n\r\n', how=0),
         'interim': from_server(headers(1, [(b':status', b'100')]), answer(1, b'a', good)),
+    }
+
+
 def resp_seeds():
     node = b'*3\r\n$9\r\n127.0.0.1\r\n:7000\r\n$2\r\nid\r\n'
     return {
@@ -759,6 +785,7 @@ def main():
     write(os.path.join(corpus, 'caffe2_fuzz'), caffe2_seeds())
     write(os.path.join(corpus, 'npy_fuzz'), npy_seeds())
     write(os.path.join(corpus, 'table_fuzz'), table_seeds())
+    write(os.path.join(corpus, 'extract_fuzz'), extract_seeds())
     write(os.path.join(corpus, 'resp_fuzz'), resp_seeds())
     write(os.path.join(corpus, 'token_file_fuzz'), token_file_seeds())
     write(os.path.join(corpus, 'rest_grpc_fuzz'), rest_grpc_seeds())

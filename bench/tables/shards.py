@@ -104,14 +104,14 @@ def raw(stack, request_bytes, answer_bytes):
 
 
 def redis_table(stack, folder):
-    """A server whose table is in a Redis cluster; the cluster."""
+    """A server whose table is in a Redis cluster, without a cache of hot rows; the cluster."""
     cluster = stack.enter_context(redis_cluster.Cluster())
     rows = {key: each.tobytes() for key, each in enumerate(rows_of(numpy.arange(ROWS)))}
     redis_cluster.push(BUILD / "penstock", cluster.addresses()[0], "bench", rows, "--partitions=64")
     os.makedirs(f"{folder}/redis/1")
     pathlib.Path(folder, "redis/1/table.json").write_text(json.dumps(
         {"store": "redis", "dtype": "float32", "dimension": DIMENSION,
-         "redis": {"addresses": [cluster.addresses()[0]], "prefix": "bench"}}))
+         "redis": {"addresses": [cluster.addresses()[0]], "prefix": "bench", "cache_bytes": 0}}))
     return stack.enter_context(penstock("redis", f"{folder}/redis", cores=CORES)), cluster
 
 
