@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes the seeds of the fuzz targets http1_fuzz, http2_fuzz, http2_client_fuzz, record_fuzz, example_fuzz, s3_listing_fuzz,
-s3_answer_fuzz, onnx_fuzz, caffe2_fuzz, npy_fuzz, table_fuzz, extract_fuzz, resp_fuzz, token_file_fuzz and rest_grpc_fuzz: one input for each
-form that the bytes take.
+s3_answer_fuzz, onnx_fuzz, caffe2_fuzz, npy_fuzz, table_fuzz, extract_fuzz, resp_fuzz, token_file_fuzz and rest_grpc_fuzz: one
+input for each form that the bytes take.
 
     fuzz/make_corpus.py [folder]     the default is fuzz/corpus
 

@@ -158,6 +158,10 @@ Status Push::OpenSource() {
                            options_.source);
   if (manifest.key_type == KeyType::kVocabulary)
     return InvalidArgument("{} is a vocabulary, which has no rows", options_.source);
+  if (manifest.indices)
+    return InvalidArgument(
+        "{} was taken out of an ONNX model: its 'indices' have a meaning only for files",
+        options_.source);
   if (manifest.shard.count > 1)
     return InvalidArgument("{} is shard {} of {}; a push takes the whole table", options_.source,
                            manifest.shard.index, manifest.shard.count);

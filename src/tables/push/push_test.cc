@@ -164,6 +164,12 @@ TEST_F(PushTest, WritesTextsAsFields) {
   EXPECT_EQ(fields.at(std::string("\0\0x", 3)), BytesOf<float>({3}));
 }
 
+TEST_F(PushTest, RefusesATableOfAnOnnxModel) {
+  folder_.Write("emb_vector", BytesOf<float>({0, 1}));
+  WriteManifest(R"({"key_type": "dense", "dimension": 1, "indices": "int64"})");
+  EXPECT_THAT(Push().status().ToString(), HasSubstr("was taken out of an ONNX model"));
+}
+
 TEST_F(PushTest, WritesBlocksOfDenseRows) {
   folder_.Write("emb_vector", BytesOf<float>({0, 1, 2, 3, 4}));
   WriteManifest(R"({"key_type": "dense", "dimension": 1})");
