@@ -12,11 +12,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -179,12 +182,13 @@ class UnfinishedFile final {
   UnfinishedFile& operator=(const UnfinishedFile&) = delete;
   ~UnfinishedFile() {
     // Before it is closed, so that nobody finds it unlocked.
-    if (is_locked_ && !is_kept_) unlink(path_.c_str());
+    if (is_locked_ && !is_kept_ && unlink(path_.c_str()) == 0) RestoreFolderTime();
     if (file_ >= 0) close(file_);
   }
 
   // Opens and locks it. Waits for a process that has it. UNAVAILABLE: it cannot be made here.
   Status Open(const std::atomic<bool>& stop) {
+    NoteFolderTime();
     for (;;) {
       file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
       if (file_ < 0) return CannotWrite();
@@ -226,11 +230,25 @@ class UnfinishedFile final {
   int descriptor() const { return file_; }
 
  private:
+  // Nothing is left of a file that was not kept. If the folder looked changed, its version would be
+  // loaded again and again.
+  void NoteFolderTime() {
+    struct stat folder = {};
+    if (stat(folder_.c_str(), &folder) == 0) folder_time_ = folder.st_mtim;
+  }
+  void RestoreFolderTime() const {
+    if (!folder_time_) return;
+    const std::array<timespec, 2> times = {timespec{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+                                           *folder_time_};
+    utimensat(AT_FDCWD, folder_.c_str(), times.data(), 0);
+  }
   Status CannotWrite() const {
     return Error(StatusCode::kUnavailable, "cannot write {}: {}", path_, std::strerror(errno));
   }
 
   const std::string path_;
+  const std::string folder_ = std::filesystem::path(path_).parent_path();
+  std::optional<timespec> folder_time_;  // before there was the file
   int file_ = -1;
   bool is_locked_ = false;
   bool is_kept_ = false;

@@ -153,7 +153,10 @@ TEST_F(KeyIndexTest, AChecksumTellsThatACopyHasTheSameKeys) {
 
 TEST_F(KeyIndexTest, RefusesKeysThatAreThereTwice) {
   Write({1, 2, 3, 2});
+  const auto before = std::filesystem::last_write_time(folder_.path());
   EXPECT_THAT(ErrorOfMake(), HasSubstr("the key 2 is there twice, in rows 1 and 3"));
+  // So the source of versions sees no change, and does not load it again and again.
+  EXPECT_EQ(std::filesystem::last_write_time(folder_.path()), before);
   Write("a\nb\na\n");
   EXPECT_THAT(ErrorOfMake(), HasSubstr("the key 'a' is there twice, in rows 0 and 2"));
   EXPECT_FALSE(std::filesystem::exists(path_));

@@ -121,8 +121,8 @@ template <typename T>
 void Pooler::EndGroup() {
   if (rules_.is_mean) {
     T* const sum = reinterpret_cast<T*>(sums_) + static_cast<uint64_t>(group_) * rules_.dimension;
-    const auto scale = static_cast<T>(weight_sum_ == 0 ? 0 : 1 / weight_sum_);
-    for (uint64_t k = 0; k < rules_.dimension; ++k) sum[k] = scale == 0 ? T{0} : sum[k] * scale;
+    const auto weights = static_cast<T>(weight_sum_);
+    for (uint64_t k = 0; k < rules_.dimension; ++k) sum[k] = weights == 0 ? T{0} : sum[k] / weights;
   }
   BeginGroup();
 }

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -147,6 +148,15 @@ def test_a_torn_version_leaves_the_one_before_in_service(start, tmp_path):
     server.wait_for_only('items', [3])
     assert np.array_equal(ask(server, [2])[0], [row_of(2, 3)])
     assert os.path.exists(f'{base}/3/key.index')
+
+
+def test_a_table_whose_index_cannot_be_made_is_tried_once(start, tmp_path):
+    base = str(tmp_path / 'items')
+    write_table(base, 1, [1, 1])
+    server = start({'items': base}, flags=['--file_system_poll_wait_seconds=1', '--max_num_load_retries=0'], ready=False)
+    eventually('the failed load', lambda: server.has_failed('items', 1))
+    time.sleep(2.5)  # some scans: the unfinished index must not look like a change
+    assert server.log().count('could not be loaded') == 1
 
 
 def test_a_table_that_is_damaged_is_taken_from_service(start, tmp_path):

@@ -19,6 +19,8 @@ namespace penstock {
 namespace {
 
 constexpr int kEntriesMax = 100'000;
+// The index of a table, which a load is making (tables/index_file.cc): no change of the version.
+constexpr std::string_view kUnfinishedIndex = ".index.new";
 
 std::chrono::system_clock::time_point TimeOf(const timespec& time) {
   constexpr time_t kSecondsMax = 9'000'000'000;  // a file can have any time; the clock counts in ns
@@ -75,7 +77,9 @@ class Walk final {
     std::filesystem::directory_iterator entry(folder, error);
     for (const std::filesystem::directory_iterator end;
          !error && entry != end && entries_ < kEntriesMax; entry.increment(error)) {
-      Scan(entry->path().string(), name + "/" + entry->path().filename().string());
+      const std::string file = entry->path().filename();
+      if (file.ends_with(kUnfinishedIndex)) continue;
+      Scan(entry->path().string(), name + "/" + file);
     }
     if (!error) return;
     stamp_.content.Add("what cannot be read", 1);
