@@ -182,6 +182,8 @@ void RedisStore::TakeGeneration(std::string_view json) {
   auto served = std::make_shared<const ServedGeneration>(*generation, *std::move(hot));
   {
     MutexLock lock(mutex_);
+    // The poll and the open may have read it at the same time.
+    if (served_ != nullptr && served_->generation == *generation) return;
     served_.swap(served);
   }
   if (generations_ != nullptr) {
