@@ -153,6 +153,7 @@ def test_equal_files_of_two_versions_take_the_disk_once(start, store, flags, tmp
     config.write_text('model_config_list { config { name: "m" base_path: "s3://%s/some/m" '
                       'model_version_policy { all {} } } }' % BUCKET)
     server = start(flags=[*flags, f'--model_config_file={config}'], env=store.environment)
+    eventually('both versions', lambda: list(server.states('m').values()) == ['AVAILABLE'] * 2)
     files = list((tmp_path / 'cache').glob('*/*/emb_vector'))
     assert len(files) == 2 and files[0].samefile(files[1])
     assert not files[0].with_name('table.json').samefile(files[1].with_name('table.json'))
