@@ -117,7 +117,6 @@ Status CheckKind(FileKind kind, std::string_view model) {
   return OkStatus();
 }
 
-// The end of the name of a file or URL, with the dot; empty if there is none.
 // The part of a file in which names are looked for. ONNX files with weights elsewhere are small.
 std::string StartOf(const fs::path& path) {
   std::string text(kNamesBytesMax, '\0');
@@ -127,6 +126,7 @@ std::string StartOf(const fs::path& path) {
   return text;
 }
 
+// The end of the name of a file or URL, with the dot; empty if there is none.
 std::string ExtensionOf(std::string_view path) {
   if (IsWebUrl(path)) path = PathOfUrl(path);
   return fs::path(path).extension();

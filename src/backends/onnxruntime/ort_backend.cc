@@ -57,14 +57,14 @@ std::vector<std::string> Split(std::string_view text) {
   return parts;
 }
 
-}  // namespace
-
 // ONNX Runtime reads these variables when it is opened. A value that the user has set stays.
 void SetEnvironment() {
   // Before DisableTelemetryEvents can be called, it would open a database of events in the home
   // folder, and start a thread that sends them.
   setenv("ORT_DISABLE_TELEMETRY", "1", 0);
 }
+
+}  // namespace
 
 // Opens ONNX Runtime and loads models with it. Thread-safe.
 class OrtBackend final : public plugin::Backend {
