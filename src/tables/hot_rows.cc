@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "tables/key_hash.h"
+
 namespace penstock::tables {
 namespace {
 
@@ -38,6 +40,14 @@ void Put(T& member, T value) {
 constexpr uint8_t BitOf(size_t way) { return static_cast<uint8_t>(1U << way); }
 
 }  // namespace
+
+std::vector<uint64_t> HashesOf(const StoreInfo& info, const Lookup& lookup) {
+  const bool has_strings = info.key_type == KeyType::kString;
+  std::vector<uint64_t> hashes(has_strings ? lookup.strings.size() : lookup.numbers.size());
+  for (size_t i = 0; i < hashes.size(); ++i)
+    hashes[i] = has_strings ? HashKey(lookup.strings[i].view()) : HashKey(lookup.numbers[i]);
+  return hashes;
+}
 
 // Holds the lock of a set for the scope. One thread at a time.
 class HotRows::SetLock final {

@@ -14,6 +14,9 @@
 
 namespace penstock::tables {
 
+// Returns the hashes of all keys of a lookup, by HashKey.
+std::vector<uint64_t> HashesOf(const StoreInfo& info, const Lookup& lookup);
+
 // A cache before a store of one generation, whose rows never change. It also keeps keys that are
 // known to be missing. Full sets keep what was wanted again: a new key must be wanted twice in a
 // short time, or be lucky, before it takes the place of another. Thread-safe; each set of keys has

@@ -17,7 +17,6 @@
 #include "protocols/npy/npy_header.h"
 #include "tables/file_check.h"
 #include "tables/hot_rows.h"
-#include "tables/key_hash.h"
 #include "tables/prefetch.h"
 
 namespace penstock::tables {
@@ -224,7 +223,7 @@ void MmapStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done
   if (!residence_.IsCold()) [[likely]] {
     residence_.Note(FindAll(lookup, keys));
   } else if (const std::shared_ptr<HotRows> cache = hot()) {
-    ReviewCache(FindByCache(lookup, keys, *cache));
+    ReviewCache(FindByCache(lookup, *cache));
   } else {
     ReviewCache(FindAll(lookup, keys));
   }
@@ -242,11 +241,9 @@ bool MmapStore::FindAll(const Lookup& lookup, size_t keys) const {
   return waited;
 }
 
-bool MmapStore::FindByCache(const Lookup& lookup, size_t keys, HotRows& hot) const {
+bool MmapStore::FindByCache(const Lookup& lookup, HotRows& hot) const {
   const bool has_strings = info_.key_type == KeyType::kString;
-  std::vector<uint64_t> hashes(keys);
-  for (size_t i = 0; i < keys; ++i)
-    hashes[i] = has_strings ? HashKey(lookup.strings[i].view()) : HashKey(lookup.numbers[i]);
+  const std::vector<uint64_t> hashes = HashesOf(info_, lookup);
   const std::vector<uint32_t> missing = hot.Find(lookup, hashes);
   if (missing.empty()) return false;
   // The others, close together.

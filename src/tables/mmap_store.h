@@ -89,7 +89,7 @@ class MmapStore final : public Store {
   // Writes all rows. Returns true if it has waited for the disk.
   bool FindAll(const Lookup& lookup, size_t keys) const;
   // The same by the cache of hot rows, and by FindAll for those that it lacks.
-  bool FindByCache(const Lookup& lookup, size_t keys, HotRows& hot) const;
+  bool FindByCache(const Lookup& lookup, HotRows& hot) const;
   std::shared_ptr<HotRows> hot() EXCLUDES(mutex_);
   // Makes the cache when requests have waited often, and drops it when none waits any more.
   void ReviewCache(bool waited) EXCLUDES(mutex_);

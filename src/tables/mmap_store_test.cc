@@ -35,14 +35,9 @@ class MmapStoreTest : public TableFixture {
   Status Find() {
     std::vector<int64_t> wanted(keys_.begin() + 100, keys_.begin() + 400);
     wanted[150] = 1;
-    rows_.assign(wanted.size() * kDimension, -1);
     Lookup lookup;
     lookup.numbers = wanted;
-    lookup.rows = reinterpret_cast<std::byte*>(rows_.data());
-    lookup.found = found_.data();
-    Status status = absl::InternalError("no answer");
-    store_->Find(lookup, [&](Status answer) { status = std::move(answer); });
-    return status;
+    return Find(std::move(lookup));
   }
   // The same for a table of strings.
   Status FindStrings() {
@@ -50,9 +45,13 @@ class MmapStoreTest : public TableFixture {
     for (int i = 0; i < 300; ++i) wanted.push_back(fmt::format("key {}", i == 150 ? -1 : 100 + i));
     std::vector<StringElement> keys;
     for (const std::string& key : wanted) keys.push_back({key.data(), key.size()});
-    rows_.assign(keys.size() * kDimension, -1);
     Lookup lookup;
     lookup.strings = keys;
+    return Find(std::move(lookup));
+  }
+  // Finds these 300 keys.
+  Status Find(Lookup lookup) {
+    rows_.assign(found_.size() * kDimension, -1);
     lookup.rows = reinterpret_cast<std::byte*>(rows_.data());
     lookup.found = found_.data();
     Status status = absl::InternalError("no answer");

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "redis/slot_map.h"
-#include "tables/key_hash.h"
 
 namespace penstock::tables {
 namespace {
@@ -42,10 +41,7 @@ void AppendField(std::string_view key, std::string& command) {
 
 AskedKeys AskedKeys::AllOf(const StoreInfo& info, const Lookup& lookup) {
   AskedKeys asked;
-  const bool has_strings = info.key_type == KeyType::kString;
-  asked.hashes.resize(has_strings ? lookup.strings.size() : lookup.numbers.size());
-  for (size_t i = 0; i < asked.hashes.size(); ++i)
-    asked.hashes[i] = has_strings ? HashKey(lookup.strings[i].view()) : HashKey(lookup.numbers[i]);
+  asked.hashes = HashesOf(info, lookup);
   asked.positions.resize(asked.hashes.size());
   std::iota(asked.positions.begin(), asked.positions.end(), 0);
   return asked;
