@@ -16,6 +16,7 @@
 #include "infer/served_model.h"
 #include "net/client/dns_fake.h"
 #include "net/socket/server.h"
+#include "remote/asking_loop.h"
 #include "remote/messages.h"
 #include "remote/remote_loader.h"
 #include "serving/get_model_metadata.pb.h"
@@ -140,19 +141,7 @@ class RemoteModelTest : public testing::Test {
     request.deadline = deadline;
     request.cancel = &cancel_;
     request.hops = hops;
-    std::promise<InferResponse> promise;
-    const auto run = [&] {
-      model().Run(request, [&](InferResponse&& response) {
-        answered_on_ = std::this_thread::get_id();
-        promise.set_value(std::move(response));
-      });
-    };
-    if (asked_on_ == nullptr) {
-      run();
-    } else {
-      asked_on_->Post(run);
-    }
-    return promise.get_future().get();
+    return asking_.Run(model(), request);
   }
   uint64_t Counted(const std::string& name) {
     const std::string text = metrics_.Text();
@@ -169,8 +158,7 @@ class RemoteModelTest : public testing::Test {
   RemoteLoopsOwner loops_{1, std::chrono::seconds(5)};
   RemoteVersion remote_;
   CancelToken cancel_;
-  net::IoLoop* asked_on_ = nullptr;  // null: requests begin on the test's thread
-  std::thread::id answered_on_;
+  AskingLoop asking_;
   std::unique_ptr<core::Servable> served_;
 };
 
@@ -287,11 +275,11 @@ TEST_F(RemoteModelTest, ARequestStaysOnItsLoopUntilThisEnds) {
   const ServerLoops loops = root.Loops();
   loops_.UseServerLoops(loops);
   Serve({target.where()});
-  asked_on_ = loops[0].get();
+  asking_.loop = loops[0].get();
   std::promise<std::thread::id> thread;
-  asked_on_->Post([&] { thread.set_value(std::this_thread::get_id()); });
+  asking_.loop->Post([&] { thread.set_value(std::this_thread::get_id()); });
   for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask().status, OkStatus());
-  EXPECT_EQ(answered_on_, thread.get_future().get());
+  EXPECT_EQ(asking_.answered_on, thread.get_future().get());
   // A server that ends does not wait for its targets.
   is_silent = true;
   std::thread end([&] {
@@ -301,7 +289,7 @@ TEST_F(RemoteModelTest, ARequestStaysOnItsLoopUntilThisEnds) {
   EXPECT_EQ(Ask().status.code(), StatusCode::kCancelled);
   end.join();
   // Others still may ask.
-  asked_on_ = nullptr;
+  asking_.loop = nullptr;
   is_silent = false;
   EXPECT_EQ(Ask().status, OkStatus());
 }

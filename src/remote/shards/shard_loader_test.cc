@@ -13,6 +13,7 @@
 
 #include "infer/served_model.h"
 #include "net/socket/server.h"
+#include "remote/asking_loop.h"
 #include "remote/messages.h"
 #include "serving/predict.pb.h"
 #include "tables/description.h"
@@ -174,19 +175,7 @@ class ShardLoaderTest : public testing::Test {
     request.deadline = deadline;
     request.cancel = &cancel_;
     EXPECT_EQ(CheckRequest(model().info(), request), OkStatus());
-    std::promise<InferResponse> promise;
-    const auto run = [&] {
-      model().Run(request, [&](InferResponse&& response) {
-        answered_on_ = std::this_thread::get_id();
-        promise.set_value(std::move(response));
-      });
-    };
-    if (asked_on_ == nullptr) {
-      run();
-    } else {
-      asked_on_->Post(run);
-    }
-    return promise.get_future().get();
+    return asking_.Run(model(), request);
   }
   InferResponse AskFor(const std::vector<int64_t>& keys, SteadyTime deadline = kNoDeadline) {
     Tensor tensor = *Tensor::Allocate(DType::kInt64, {static_cast<int64_t>(keys.size())});
@@ -236,8 +225,7 @@ class ShardLoaderTest : public testing::Test {
   RemoteLoopsOwner loops_{1, std::chrono::seconds(5)};
   RemoteVersion remote_;
   CancelToken cancel_;
-  net::IoLoop* asked_on_ = nullptr;  // null: requests begin on the test's thread
-  std::thread::id answered_on_;
+  AskingLoop asking_;
   std::unique_ptr<core::Servable> served_;
 };
 
@@ -260,13 +248,13 @@ TEST_F(ShardLoaderTest, ARequestStaysOnItsLoopUntilThisEnds) {
   const ServerLoops loops = root.Loops();
   loops_.UseServerLoops(loops);
   Serve({{&a}, {&b}});
-  asked_on_ = loops[0].get();
+  asking_.loop = loops[0].get();
   std::promise<std::thread::id> thread;
-  asked_on_->Post([&] { thread.set_value(std::this_thread::get_id()); });
+  asking_.loop->Post([&] { thread.set_value(std::this_thread::get_id()); });
   CheckRows();
-  EXPECT_EQ(answered_on_, thread.get_future().get());
+  EXPECT_EQ(asking_.answered_on, thread.get_future().get());
   root.End();
-  asked_on_ = nullptr;
+  asking_.loop = nullptr;
   CheckRows();
 }
 
