@@ -112,6 +112,38 @@ Status ReadPadding(const config::Batching& from, BatchingConfig& config) {
   return OkStatus();
 }
 
+Status CheckCellNumber(std::string_view name, int64_t value, int64_t most) {
+  if (value >= 1 && value <= most) return OkStatus();
+  return InvalidArgument("a cell with a {} of {}; it must be 1 to {}", name, value, most);
+}
+
+Status ReadCell(const config::Batching& from, BatchingConfig& config) {
+  if (!from.has_cell()) return OkStatus();
+  if (from.has_enabled() || !from.allowed_batch_sizes().empty() ||
+      from.has_split_large_requests() || !from.pad().empty() || from.has_padding_share_max() ||
+      from.has_queue_delay_us_max() || !from.preferred_batch_sizes().empty())
+    return InvalidArgument("a cell and other settings; only max_batch_size goes with a cell");
+  const config::Cell& cell = from.cell();
+  cells::CellSettings& settings = config.cell.emplace();
+  settings.signature = cell.signature();
+  settings.inputs = {cell.input().begin(), cell.input().end()};
+  for (const config::CellState& state : cell.state()) {
+    if (state.input().empty() || state.output().empty())
+      return InvalidArgument("a cell with a state without {}",
+                             state.input().empty() ? "an input" : "an output");
+    settings.states.push_back({state.input(), state.output(), state.each_step()});
+  }
+  if (settings.states.empty())
+    return InvalidArgument("a cell without a state: name what a step gives to the next one");
+  settings.stop = cell.stop();
+  if (!cell.lengths_input().empty()) settings.lengths_input = cell.lengths_input();
+  if (!cell.steps_output().empty()) settings.steps_output = cell.steps_output();
+  if (cell.has_steps_max()) settings.steps_max = cell.steps_max();
+  if (cell.has_sequences_max()) settings.sequences_max = cell.sequences_max();
+  TRY(CheckCellNumber("steps_max", settings.steps_max, cells::kStepsLimit));
+  return CheckCellNumber("sequences_max", settings.sequences_max, cells::kSequencesLimit);
+}
+
 StatusOr<BatchingConfig> Convert(const tensorflow::serving::BatchingParameters& from) {
   BatchingConfig config;
   if (from.has_max_batch_size()) config.max_batch_size = from.max_batch_size().value();
@@ -153,6 +185,7 @@ StatusOr<BatchingConfig> ReadBatching(const config::ModelOptions& options) {
   Status status = CheckSizes(config);
   if (status.ok()) status = CheckDelay("queue_delay_us_max", config.delay_us_max.value_or(0));
   if (status.ok()) status = ReadPadding(from, config);
+  if (status.ok()) status = ReadCell(from, config);
   if (!status.ok()) return InvalidArgument("has a batching with {}", MessageOf(status));
   // Whoever sets the limit wants runs of at most this size.
   if (config.max_batch_size) config.splits = true;

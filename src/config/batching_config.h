@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "batch/batch_settings.h"
+#include "cells/cell_settings.h"
 
 namespace penstock::config {
 class ModelOptions;
@@ -30,6 +31,7 @@ struct BatchingConfig {
   std::vector<int64_t> preferred_batch_sizes;
   std::optional<int64_t> num_batch_threads;
   std::optional<int64_t> max_enqueued_batches;  // of one model
+  std::optional<cells::CellSettings> cell;      // without rows_max and runs
   std::vector<std::string> unused;              // what was set without an effect
 
   bool operator==(const BatchingConfig&) const = default;

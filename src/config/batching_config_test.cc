@@ -65,6 +65,37 @@ TEST(BatchingConfigTest, AllowedSizesAscendToTheLargest) {
             "max_batch_size, 16");
 }
 
+TEST(BatchingConfigTest, CellsHaveStates) {
+  config::ModelOptions options;
+  EXPECT_FALSE(ReadBatching(options)->cell.has_value());
+  config::Cell& cell = *options.mutable_batching()->mutable_cell();
+  const auto error = [&] { return std::string(ReadBatching(options).status().message()); };
+  EXPECT_EQ(error(),
+            "has a batching with a cell without a state: name what a step gives to the next one");
+  config::CellState& state = *cell.add_state();
+  state.set_input("h");
+  EXPECT_EQ(error(), "has a batching with a cell with a state without an output");
+  state.set_output("h1");
+  cell.add_input("x");
+  cell.set_stop("done");
+  cell.set_steps_max(5);
+  const StatusOr<BatchingConfig> config = ReadBatching(options);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(*config->cell, (cells::CellSettings{.signature = "",
+                                                .inputs = {"x"},
+                                                .states = {{"h", "h1"}},
+                                                .stop = "done",
+                                                .steps_max = 5}));
+  cell.set_steps_max(0);
+  EXPECT_EQ(error(), "has a batching with a cell with a steps_max of 0; it must be 1 to 1000000");
+  cell.set_steps_max(1);
+  options.mutable_batching()->set_max_batch_size(8);
+  EXPECT_TRUE(ReadBatching(options).ok());
+  options.mutable_batching()->set_enabled(true);
+  EXPECT_EQ(error(),
+            "has a batching with a cell and other settings; only max_batch_size goes with a cell");
+}
+
 TEST(BatchingConfigTest, ParametersOfTensorFlowServing) {
   const auto config = ParseBatchingParameters(
       "max_batch_size { value: 128 } batch_timeout_micros { value: 0 } "

@@ -22,6 +22,7 @@
 #include "infer/served_model.h"
 #include "loading/batch_loader.h"
 #include "loading/cache_loader.h"
+#include "loading/cell_loader.h"
 #include "loading/example_loader.h"
 #include "loading/model_loader.h"
 #include "loading/version_identity.h"
@@ -325,6 +326,7 @@ ModelSet::Entry ModelSet::EntryOf(const ConfiguredModel& model,
               WarmUpOf(model),
               model.examples,
               SettingsOf(model.batching, batch_defaults_.settings),
+              model.batching.cell,
               SettingsOf(model.cache, model.name, cache_defaults_),
               model.ensembles,
               model.remotes,
@@ -386,72 +388,70 @@ StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeRemoteLoader(
                                                 engine_, metrics_, inline_options_);
 }
 
+StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeBareLoader(const core::ServableId& id,
+                                                                 const std::string& path,
+                                                                 Entry& entry) {
+  if (path == kEnsemblePath || path == kRemotePath) {
+    // Their steps and targets are warm, and batch, by themselves.
+    entry.warm_up.enabled = false;
+    entry.batching.mode = batch::BatchMode::kOff;
+    return path == kRemotePath ? MakeRemoteLoader(id, entry.remotes)
+                               : MakeEnsembleLoader(id, entry.ensembles);
+  }
+  if (IsBuiltinPath(path)) return MakeBuiltinLoader(id, path, metrics_, inline_options_);
+  if (IsBuiltinFolder(path)) return MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
+  if (tables::IsTableFolder(path)) {
+    // The cost of a row does not depend on the rows beside it.
+    entry.batching.mode = batch::BatchMode::kOff;
+    return std::make_unique<tables::TableLoader>(id, path, engine_, metrics_, inline_options_,
+                                                 table_secrets_path_);
+  }
+  LoadOptions options = load_options_;
+  options.model_name = id.name;
+  options.platform = entry.platform;
+  return std::make_unique<HostedLoader>(id, path, std::move(options), backends_, metrics_,
+                                        memory_history_, inline_options_);
+}
+
 StatusOr<std::unique_ptr<core::Loader>> ModelSet::MakeLoader(const core::ServableId& id,
                                                              const std::string& path) {
   // Called on the threads of the sources, or by Apply, once for every version that is wanted.
-  LoadOptions options = load_options_;
-  WarmUpOptions warm_up = warm_up_options_;
-  std::vector<ExampleOptions> examples;
-  std::shared_ptr<RecentRequests> recent;
-  std::vector<ensemble::Graph> ensembles;
-  std::vector<RemoteVersion> remotes;
-  batch::BatchSettings batching;
-  cache::CacheSettings cache;
-  options.model_name = id.name;
+  Entry entry;
+  entry.platform = load_options_.platform;
+  entry.warm_up = warm_up_options_;
   {
     MutexLock lock(mutex_);
-    const auto entry = entries_.find(id.name);
-    if (entry != entries_.end()) {
-      options.platform = entry->second.platform;
-      warm_up = entry->second.warm_up;
-      examples = entry->second.examples;
-      ensembles = entry->second.ensembles;
-      remotes = entry->second.remotes;
-      recent = entry->second.recent;
-      batching = entry->second.batching;
-      cache = entry->second.cache;
-    }
+    const auto found = entries_.find(id.name);
+    if (found != entries_.end()) entry = found->second;
   }
-  std::unique_ptr<core::Loader> loader;
-  if (path == kEnsemblePath || path == kRemotePath) {
-    ASSIGN_OR_RETURN(loader, path == kRemotePath ? MakeRemoteLoader(id, remotes)
-                                                 : MakeEnsembleLoader(id, ensembles));
-    // Their steps and targets are warm, and batch, by themselves.
-    warm_up.enabled = false;
-    batching.mode = batch::BatchMode::kOff;
-  } else if (IsBuiltinPath(path)) {
-    ASSIGN_OR_RETURN(loader, MakeBuiltinLoader(id, path, metrics_, inline_options_));
-  } else if (IsBuiltinFolder(path)) {
-    loader = MakeBuiltinFolderLoader(id, path, metrics_, inline_options_);
-  } else if (tables::IsTableFolder(path)) {
-    loader = std::make_unique<tables::TableLoader>(id, path, engine_, metrics_, inline_options_,
-                                                   table_secrets_path_);
-    // The cost of a row does not depend on the rows beside it.
-    batching.mode = batch::BatchMode::kOff;
-  } else {
-    loader = std::make_unique<HostedLoader>(id, path, std::move(options), backends_, metrics_,
-                                            memory_history_, inline_options_);
+  ASSIGN_OR_RETURN(std::unique_ptr<core::Loader> loader, MakeBareLoader(id, path, entry));
+  if (entry.cell) {
+    entry.cell->rows_max = entry.batching.rows_max;
+    loader = std::make_unique<CellLoader>(id, *std::move(entry.cell), std::move(loader), engine_,
+                                          metrics_);
+    // Its steps are batched.
+    entry.batching.mode = batch::BatchMode::kOff;
   }
-  if (!examples.empty()) {
-    loader = std::make_unique<ExampleLoader>(path, std::move(examples), std::move(loader));
+  if (!entry.examples.empty()) {
+    loader = std::make_unique<ExampleLoader>(path, std::move(entry.examples), std::move(loader));
   }
   // A built-in path has no folder, and so no recorded requests.
-  if (warm_up.enabled && !IsBuiltinPath(path)) {
-    loader = std::make_unique<WarmUpLoader>(id, path, std::move(warm_up), recent, std::move(loader),
-                                            metrics_);
+  if (entry.warm_up.enabled && !IsBuiltinPath(path)) {
+    loader = std::make_unique<WarmUpLoader>(id, path, std::move(entry.warm_up), entry.recent,
+                                            std::move(loader), metrics_);
   }
-  if (batching.mode != batch::BatchMode::kOff) {
+  if (entry.batching.mode != batch::BatchMode::kOff) {
     // Its check needs a model that is warm.
     BatchLoaderOptions batch_options{
-        .id = id, .settings = batching, .runs = batch_defaults_.runs, .recent = recent};
+        .id = id, .settings = entry.batching, .runs = batch_defaults_.runs, .recent = entry.recent};
     if (batch_defaults_.per_version) batch_options.parameters_folder = path;
     loader = std::make_unique<BatchLoader>(std::move(batch_options), std::move(loader), metrics_);
   }
-  if (!cache.enabled) return loader;
+  if (!entry.cache.enabled) return loader;
   // Outermost: what may be batched may be cached.
   return std::make_unique<CacheLoader>(
-      CacheLoaderOptions{id, path, std::move(cache), server_identity_, runtime_of_,
-                         std::move(recent)},
+      CacheLoaderOptions{id, path, std::move(entry.cache), server_identity_, runtime_of_,
+                         std::move(entry.recent)},
       std::move(loader), disk_stores_, metrics_);
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "base/mutex.h"
 #include "cache/cache_settings.h"
 #include "cache/disk_store.h"
+#include "cells/cell_settings.h"
 #include "core/version_selection.h"
 #include "ensemble/graph.h"
 #include "infer/engine.h"
@@ -108,6 +110,7 @@ class ModelSet final {
     WarmUpOptions warm_up;
     std::vector<ExampleOptions> examples;
     batch::BatchSettings batching;
+    std::optional<cells::CellSettings> cell;
     cache::CacheSettings cache;
     std::vector<ensemble::Graph> ensembles;
     std::vector<RemoteVersion> remotes;
@@ -155,6 +158,9 @@ class ModelSet final {
   // on their threads. A step that every load needs is added here.
   StatusOr<std::unique_ptr<core::Loader>> MakeLoader(const core::ServableId& id,
                                                      const std::string& path) EXCLUDES(mutex_);
+  // Makes the innermost loader. Turns off in `entry` what a model of its kind cannot have.
+  StatusOr<std::unique_ptr<core::Loader>> MakeBareLoader(const core::ServableId& id,
+                                                         const std::string& path, Entry& entry);
   // These make the innermost loader of a version that the configuration describes.
   StatusOr<std::unique_ptr<core::Loader>> MakeEnsembleLoader(
       const core::ServableId& id, const std::vector<ensemble::Graph>& ensembles);

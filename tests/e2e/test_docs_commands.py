@@ -23,6 +23,7 @@ import redis_cluster
 from caffe2_nets import Model
 from conftest import SAMPLES
 from penstock_server import BINARY, BUILD, ROOT, SLOWNESS, Server, config_text
+from recurrent_models import Decoder, Lstm
 from test_serve_samples import free_port
 
 pytestmark = [pytest.mark.runtimes, pytest.mark.release_only]
@@ -96,6 +97,8 @@ class Workspace:
             if os.path.isdir(f'{SAMPLES}/{name}/1'):
                 shutil.copytree(f'{SAMPLES}/{name}', f'{self.folder}/models/{name}')
         caffe2_net(f'{self.folder}/net')
+        Lstm().save(f'{self.folder}/models/lstm/1')
+        Decoder().save(f'{self.folder}/models/decoder/1')
         for folder in ('bin', 'cache', 'build/release/tests', 'etc'):
             os.makedirs(f'{self.folder}/{folder}')
         for name, script in WRAPPERS.items():
