@@ -14,7 +14,7 @@ StatusOr<std::unique_ptr<core::Servable>> CellLoader::Load() {
   cells::CellModelOptions options{
       .id = id_,
       .settings = settings_,
-      .executor = scheduler.QueueOf(id_.name, model.info().traits.may_block),
+      .executor = scheduler.StepsQueueOf(id_.name, model.info().traits.may_block),
       .request_budget = engine_.request_budget(),
       .clock = engine_.clock()};
   options.settings.runs = scheduler.slots();

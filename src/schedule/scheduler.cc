@@ -49,12 +49,12 @@ ModelLimits Scheduler::LimitsOf(std::string_view model) const {
   return found == limits_.end() ? options_.model : found->second;
 }
 
-std::shared_ptr<ModelQueue> Scheduler::QueueOf(std::string_view model, bool may_block) {
+std::shared_ptr<ModelQueue> Scheduler::FindQueue(const Key& key) {
   MutexLock lock(mutex_);
-  std::shared_ptr<ModelQueue>& queue = queues_[{std::string(model), may_block}];
+  std::shared_ptr<ModelQueue>& queue = queues_[key];
   if (queue == nullptr) {
-    queue = std::make_shared<ModelQueue>(std::string(model), may_block,
-                                         may_block ? blocking_ : compute_, LimitsOf(model));
+    queue = std::make_shared<ModelQueue>(key.model, key.may_block,
+                                         key.may_block ? blocking_ : compute_, LimitsOf(key.model));
   }
   return queue;
 }
@@ -65,10 +65,10 @@ void Scheduler::SetModels(std::map<std::string, ModelLimits, std::less<>> models
   // A queue whose model is gone goes with its last user.
   for (auto entry = queues_.begin(); entry != queues_.end();) {
     const auto& [key, queue] = *entry;
-    const bool is_gone = !limits_.contains(key.first) && queue.use_count() == 1 && queue->IsIdle();
+    const bool is_gone = !limits_.contains(key.model) && queue.use_count() == 1 && queue->IsIdle();
     entry = is_gone ? queues_.erase(entry) : std::next(entry);
   }
-  for (const auto& [key, queue] : queues_) queue->SetLimits(LimitsOf(key.first));
+  for (const auto& [key, queue] : queues_) queue->SetLimits(LimitsOf(key.model));
 }
 
 void Scheduler::StopGathering() {

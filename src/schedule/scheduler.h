@@ -2,12 +2,12 @@
 // Decides for all models of the server which request computes next.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -50,7 +50,15 @@ class Scheduler final {
 
   // Returns the queue of a model, and makes it if there is none. A model has two of them if only
   // some of its versions may block.
-  std::shared_ptr<ModelQueue> QueueOf(std::string_view model, bool may_block) EXCLUDES(mutex_);
+  std::shared_ptr<ModelQueue> QueueOf(std::string_view model, bool may_block) EXCLUDES(mutex_) {
+    return FindQueue({std::string(model), may_block, /*is_of_steps=*/false});
+  }
+  // The same for a model whose runs are tasks without an end, as the steps of sequences are. In the
+  // queue of its requests they would go before each request that waits to be decoded.
+  std::shared_ptr<ModelQueue> StepsQueueOf(std::string_view model, bool may_block)
+      EXCLUDES(mutex_) {
+    return FindQueue({std::string(model), may_block, /*is_of_steps=*/true});
+  }
   // Sets the limits of the models that serve, and of no others. Counts at once, also for requests
   // that wait.
   void SetModels(std::map<std::string, ModelLimits, std::less<>> models) EXCLUDES(mutex_);
@@ -63,7 +71,7 @@ class Scheduler final {
   // For tests without threads.
   size_t RunQueued() { return compute_.RunQueued() + blocking_.RunQueued(); }
 
-  // The state of the queue of each model that has had requests.
+  // The state of each queue of the models that have had requests.
   std::vector<QueueState> States() const EXCLUDES(mutex_);
   // The requests and tasks that wait for a compute slot.
   uint64_t queue_length() const;
@@ -74,8 +82,14 @@ class Scheduler final {
   uint32_t slots_allowed() const;
 
  private:
-  using Key = std::pair<std::string, bool>;  // the model's name, and whether it may block
+  struct Key {
+    std::string model;
+    bool may_block = false;
+    bool is_of_steps = false;
+    auto operator<=>(const Key&) const = default;
+  };
 
+  std::shared_ptr<ModelQueue> FindQueue(const Key& key) EXCLUDES(mutex_);
   ModelLimits LimitsOf(std::string_view model) const REQUIRES(mutex_);
 
   const SchedulerOptions options_;
@@ -87,7 +101,7 @@ class Scheduler final {
   std::map<Key, std::shared_ptr<ModelQueue>> queues_ GUARDED_BY(mutex_);
 };
 
-// The state of each model that has had requests. A model with two queues gets their sum.
+// The state of each model that has had requests. A model with several queues gets their sum.
 QueueStates ModelQueueStates(const Scheduler& scheduler);
 
 }  // namespace penstock::schedule

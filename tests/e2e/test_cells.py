@@ -12,7 +12,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from clients import Client, error_of, predict_request
 from penstock_server import SLOWNESS, eventually
 from recurrent_models import WIDTH, WORDS, Decoder, Lstm
-from test_batching import value
+from test_batching import ONE_SLOT, value
 from test_ensembles import ensemble, graph, step
 
 # y = x / 2 + 2, again and again
@@ -138,6 +138,20 @@ def test_sequences_of_clients_that_leave_end(start):
             predict_request('m', {'x': np.float32([0]), 'lengths': np.int64([100_000])}), timeout=0.02)
         assert late.exception().code() == grpc.StatusCode.DEADLINE_EXCEEDED
         eventually('the end of the late one', lambda: value(server, SEQUENCES) == 0)
+
+
+def test_large_requests_are_decoded_between_the_steps_of_others(start):
+    """They wait for a slot to be decoded in, and there is only one."""
+    server = start({'m': HALVES % 'steps_max: 1000000'}, flags=[ONE_SLOT])
+    large = np.zeros((1, 40_000), np.float32)
+    with Client(server) as client:
+        long = client.stub.Predict.future(
+            predict_request('m', {'x': np.float32([0]), 'lengths': np.int64([1_000_000])}), timeout=300)
+        eventually('the long sequence', lambda: value(server, SEQUENCES) == 1)
+        for _ in range(3):
+            assert client.predict('m', {'x': large, 'lengths': np.int64([2])})['y'][0, 1, 0] == 3
+        assert not long.done()
+        long.cancel()
 
 
 def test_too_many_sequences_are_refused(start):
