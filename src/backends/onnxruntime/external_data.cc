@@ -4,12 +4,14 @@
 // answers of a version that is served. So the data is read once into a block, which the session
 // copies, and which is then given back.
 //
+// The session can use the bytes in place, too (AddInitializer). But its optimisers may store a
+// tensor anew under its name, such as transposed, and then it would read the old bytes as if they
+// were the new ones. That cannot happen to tables that only Gather reads, so those are shared.
+//
 // The positions come from the model's file, which nobody has checked. So a path must stay below the
 // model's folder, and offset, length, type and shape must fit each other and the file, before any
 // memory is reserved.
 #include "external_data.h"
-
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <string_view>
@@ -65,6 +67,14 @@ std::string PathOf(const std::string& model_file, const ExternalTensor& tensor) 
   return model_file.substr(0, model_file.rfind('/') + 1) + tensor.location;
 }
 
+// Below this size a block of its own costs more than a copy.
+constexpr uint64_t kSharedBytesMin = uint64_t{64} << 10;
+
+// True if sessions use the data in place.
+bool IsShared(const ExternalTensor& tensor) {
+  return tensor.is_table && ExternalBytes(tensor) >= kSharedBytesMin;
+}
+
 void CheckHolds(const FileBytes& file, const ExternalTensor& tensor) {
   if (!file.problem().empty()) {
     Fail(tensor, "cannot be read: " + file.problem() +
@@ -110,7 +120,7 @@ void ReadExternalData(const std::string& model_file, const ExternalTensor& tenso
 }
 
 ExternalData::ExternalData(const OrtApi& api, const OrtMemoryInfo* memory, const OnnxFile& file,
-                           OrtSessionOptions* options) {
+                           SharedBlocks& shared, OrtSessionOptions* options) {
   if (file.external.empty()) return;
   // All files are checked before the block is reserved, so that a missing file costs no memory.
   for (const ExternalTensor& tensor : file.external) CheckExternalData(file.path, tensor);
@@ -119,41 +129,54 @@ ExternalData::ExternalData(const OrtApi& api, const OrtMemoryInfo* memory, const
   std::vector<const OrtValue*> values;
   for (size_t i = 0; i < file.external.size(); ++i) {
     const ExternalTensor& tensor = file.external[i];
-    char* const data = static_cast<char*>(block_.get()) + offsets_[i];
-    ReadExternalData(file.path, tensor, data);
+    const bool is_shared = IsShared(tensor);
+    void* data = nullptr;
+    if (is_shared) {
+      data = ReadShared(file, tensor, shared);
+    } else {
+      data = static_cast<char*>(block_.get()) + offsets_[i];
+      ReadExternalData(file.path, tensor, static_cast<char*>(data));
+    }
     OrtValue* value = nullptr;
+    const std::string what = "initialiser '" + tensor.name + "'";
     api.Check(
         api.CreateTensorWithDataAsOrtValue(memory, data, ExternalBytes(tensor), tensor.shape.data(),
                                            tensor.shape.size(), tensor.type, &value),
-        ("initialiser '" + tensor.name + "'").c_str());
-    values_.emplace_back(value, Releaser<OrtValue, &OrtApi::ReleaseValue>{&api});
+        what.c_str());
+    (is_shared ? tables_.values : values_)
+        .emplace_back(value, Releaser<OrtValue, &OrtApi::ReleaseValue>{&api});
     names.push_back(tensor.name.c_str());
     values.push_back(value);
+    // The session then uses the value, and drops the copy that it made for its optimisers.
+    if (is_shared) {
+      api.Check(api.AddInitializer(options, tensor.name.c_str(), value), what.c_str());
+    }
   }
+  // Tables, too: without this call the optimisers would open the file themselves.
   api.Check(api.AddExternalInitializers(options, names.data(), values.data(), names.size()),
             "external data");
 }
 
-void Unmap::operator()(void* block) const { munmap(block, size); }
+void* ExternalData::ReadShared(const OnnxFile& file, const ExternalTensor& tensor,
+                               SharedBlocks& shared) {
+  MappedBlock block = MapBlock(ExternalBytes(tensor));
+  ReadExternalData(file.path, tensor, static_cast<char*>(block.get()));
+  tables_.blocks.push_back(shared.Keep(std::move(block)));
+  // The runtime does not write to initialisers, whatever the parameter's type says.
+  return const_cast<void*>(tables_.blocks.back().get());
+}
 
 void ExternalData::Reserve(std::span<const ExternalTensor> tensors) {
   uint64_t size = 0;
   for (const ExternalTensor& tensor : tensors) {
     // One more alignment for each tensor: so even an empty tensor has an address of its own inside
     // the block.
+    const uint64_t bytes = IsShared(tensor) ? 0 : ExternalBytes(tensor);
     offsets_.push_back(size);
-    size += (ExternalBytes(tensor) + kAlignment - 1) / kAlignment * kAlignment + kAlignment;
+    size += (bytes + kAlignment - 1) / kAlignment * kAlignment + kAlignment;
     if (size > kTotalMax) Fail(tensor, "has an impossible shape");
   }
-  // mmap, because the memory goes back to the system as soon as the session has copied the data.
-  // The allocator could keep it.
-  void* const block =
-      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (block == MAP_FAILED) {
-    throw Error(PENSTOCK_RESOURCE_EXHAUSTED,
-                "there is no memory for " + std::to_string(size) + " bytes of external data");
-  }
-  block_ = {block, Unmap{size}};
+  block_ = MapBlock(size);
 }
 
 }  // namespace penstock::onnxruntime

@@ -15,6 +15,7 @@
 #include "onnx_habits.h"
 #include "onnx_labels.h"
 #include "onnx_node.h"
+#include "onnx_tables.h"
 #include "onnx_value.h"
 #include "ort_file.h"
 
@@ -169,6 +170,10 @@ void ReadGraph(Fields graph, OnnxFile& file) {
     if (auto value = ReadSmallTensor(tensor)) file.defaults[name] = *std::move(value);
   }
   FindOldHabits(whole, values, file);
+  if (!file.external.empty()) {
+    const Names tables = FindGatheredNames(whole);
+    for (ExternalTensor& tensor : file.external) tensor.is_table = tables.contains(tensor.name);
+  }
   file.channel_slopes = FindChannelSlopes(whole, values);
   labels.Finish(whole, values, outputs, file);
 }

@@ -82,6 +82,7 @@ struct ExternalTensor {
   std::string location;  // relative to the folder of the model's file
   uint64_t offset = 0;
   std::optional<uint64_t> length;  // none: to the end of the file
+  bool is_table = false;           // nodes only look rows up in it; see FindGatheredNames
 };
 
 // A ZipMap whose output is one of the graph's: how scikit-learn's exporters give probabilities, as

@@ -129,6 +129,7 @@ struct OrtApi {
   X(147, OrtStatus*, SetGlobalIntraOpNumThreads, (OrtThreadingOptions*, int))                     \
   X(148, OrtStatus*, SetGlobalInterOpNumThreads, (OrtThreadingOptions*, int))                     \
   X(149, OrtStatus*, SetGlobalSpinControl, (OrtThreadingOptions*, int))                           \
+  X(150, OrtStatus*, AddInitializer, (OrtSessionOptions*, const char* name, const OrtValue*))     \
   X(151, OrtStatus*, CreateEnvWithCustomLoggerAndGlobalThreadPools,                               \
     (LogFunction, void* parameter, int level, const char* id, const OrtThreadingOptions*,         \
      OrtEnv**))                                                                                   \

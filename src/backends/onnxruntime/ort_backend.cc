@@ -112,7 +112,10 @@ class OrtBackend final : public plugin::Backend {
       api.Check(api.RegisterCustomOpsLibrary_V2(raw_options, library.c_str()),
                 ("cannot open the operator library " + library).c_str());
     }
-    return MakeModel(runtime_, MakeSession(file, raw_options), file);
+    // The tables are made first, so that the session never outlives them.
+    SharedTables tables;
+    SessionPtr session = MakeSession(file, raw_options, tables);
+    return MakeModel(runtime_, std::move(session), file, std::move(tables));
   }
 
   // 0 if the host's own estimate (the size of the files) is right. External data is in memory twice
@@ -135,7 +138,8 @@ class OrtBackend final : public plugin::Backend {
     return ReadOnnxFile(folder + "/(imported)", model);
   }
 
-  SessionPtr MakeSession(const OnnxFile& file, OrtSessionOptions* options) const {
+  // Sets `tables` to what the session uses.
+  SessionPtr MakeSession(const OnnxFile& file, OrtSessionOptions* options, SharedTables& tables) {
     const OrtApi& api = runtime_.api;
     std::string what = "cannot load " + file.path;
     if (file.imports_onnx && file.opset < kOpsetMin) {
@@ -145,7 +149,7 @@ class OrtBackend final : public plugin::Backend {
           "convert it with onnx.version_converter)";
     }
     // Until the session exists, it reads external data from this object's memory.
-    const ExternalData data(api, runtime_.memory.get(), file, options);
+    ExternalData data(api, runtime_.memory.get(), file, shared_, options);
     OrtSession* session = nullptr;
     if (NeedsRewrite(file)) {
       const std::string bytes = RewriteModel(file);
@@ -160,9 +164,11 @@ class OrtBackend final : public plugin::Backend {
       api.Check(api.CreateSession(runtime_.env.get(), file.path.c_str(), options, &session),
                 what.c_str());
     }
+    tables = data.TakeTables();
     return SessionPtr(session, {&api});
   }
 
+  SharedBlocks shared_;
   std::vector<std::string> custom_ops_;  // paths
   Runtime runtime_;
 };

@@ -113,9 +113,10 @@ struct OrtModel::Call {
 };
 
 OrtModel::OrtModel(const Runtime& runtime, SessionPtr session, plugin::Description description,
-                   std::vector<ShapeRule> rules)
+                   std::vector<ShapeRule> rules, SharedTables tables)
     : Model(std::move(description)),
       runtime_(runtime),
+      tables_(std::move(tables)),
       session_(std::move(session)),
       rules_(std::move(rules)) {}
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "external_data.h"
 #include "onnx_file.h"
 #include "ort_api.h"
 #include "penstock/backend.hpp"
@@ -41,7 +42,7 @@ struct ShapeRule {
 class OrtModel final : public plugin::Model {
  public:
   OrtModel(const Runtime& runtime, SessionPtr session, plugin::Description description,
-           std::vector<ShapeRule> rules);
+           std::vector<ShapeRule> rules, SharedTables tables);
 
   void Run(plugin::Request&& request) override;
 
@@ -69,6 +70,7 @@ class OrtModel final : public plugin::Model {
   void Learn(Call& call, size_t position);
 
   const Runtime& runtime_;
+  const SharedTables tables_;  // used by the session
   const SessionPtr session_;
   const std::vector<ShapeRule> rules_;  // as the outputs of the signature
   // One output that fits its rule lets later runs use all rules. One that does not fit ends their
@@ -77,8 +79,9 @@ class OrtModel final : public plugin::Model {
   std::atomic<Trust> trust_{Trust::kUnproved};
 };
 
-// Reads the signature of `session`, which was made of `file`, and makes the model. Throws Error.
+// Reads the signature of `session`, which was made of `file`, and makes the model. `tables`:
+// what the session uses. Throws Error.
 std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
-                                    const OnnxFile& file);
+                                    const OnnxFile& file, SharedTables tables);
 
 }  // namespace penstock::onnxruntime

@@ -220,7 +220,7 @@ void AddNotes(const OnnxFile& file, plugin::Description& description) {
 }  // namespace
 
 std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
-                                    const OnnxFile& file) {
+                                    const OnnxFile& file, SharedTables tables) {
   const OrtApi& api = runtime.api;
   const auto read = [&](const Reader& reader) {
     return ReadEntries(runtime, session.get(), file.scalars, reader);
@@ -261,7 +261,7 @@ std::unique_ptr<OrtModel> MakeModel(const Runtime& runtime, SessionPtr session,
   if (!file.is_cntk) SetBatchAxis(signature);
   AddNotes(file, description);
   return std::make_unique<OrtModel>(runtime, std::move(session), std::move(description),
-                                    std::move(rules));
+                                    std::move(rules), std::move(tables));
 }
 
 }  // namespace penstock::onnxruntime
