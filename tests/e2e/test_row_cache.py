@@ -2,6 +2,7 @@
 """Rows that were computed before are answered by the cache: over each protocol, and with all that says so."""
 import json
 import os
+import shutil
 import subprocess
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from clients import Client, predict_request
+from conftest import SAMPLES
 from penstock_server import BINARY, SLOWNESS, Server, config_text, eventually
 from test_graphpipe import infer_message
 
@@ -166,6 +168,20 @@ def test_rows_on_disk_survive_restarts_and_kills_and_forget_changed_files(start,
         rows = [float(row) for row in range(first, first + 400)]
         assert ask(server, rows)[0] == {'predictions': [row / 2 + 2 for row in rows]}
     server.stop()
+
+
+@pytest.mark.runtimes
+def test_rows_of_an_onnx_model_survive_a_restart(start, tmp_path):
+    """What the runtime has opened names the rows. It must be the same after a restart."""
+    folder = tmp_path / 'half'
+    shutil.copytree(os.path.join(SAMPLES, 'half_plus_two_onnx'), folder)
+    flags = [f'--row_cache_directory={tmp_path}/rows']
+    server = start(on_disk(folder), flags=flags)
+    assert ask(server, [1.0, 2.0]) == ({'predictions': [2.5, 3.0]}, 200, 'miss')
+    wait_until_written(server, 2)
+    server.stop()
+    server = start(on_disk(folder), flags=flags)
+    assert ask(server, [1.0, 2.0]) == ({'predictions': [2.5, 3.0]}, 200, 'hit')
 
 
 def test_rows_that_a_kill_leaves_are_right(start, tmp_path, half_folder):
