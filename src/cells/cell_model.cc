@@ -173,7 +173,8 @@ class CellModel::Steps final : public std::enable_shared_from_this<Steps> {
 
 void CellModel::Steps::Begin(const InferRequest& request, ResponseCallback done) {
   auto owner = std::make_unique<SequenceRequest>(
-      plan_, request, RequestMemory(UINT64_MAX, &options_.request_budget), std::move(done));
+      plan_, request, RequestMemory(options_.answer_bytes_max, &options_.request_budget),
+      std::move(done));
   Status status = owner->Begin(options_.settings.steps_max);
   if (status.ok() && !owner->sequences().empty()) {
     status = Enter(owner->sequences());

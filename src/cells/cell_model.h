@@ -25,7 +25,9 @@ struct CellModelOptions {
   // Runs the steps. Shared, because a step that finds nothing to do may start after the model is
   // gone.
   std::shared_ptr<Executor> executor;
-  RequestBudget request_budget = {};  // the memory of answers; null: unlimited
+  RequestBudget request_budget = {};  // the memory of all answers together; null: unlimited
+  // Of one answer: a short request may ask for many steps.
+  uint64_t answer_bytes_max = kDecodedTensorBytesMax;
   const Clock& clock = Clock::Real();
 };
 

@@ -358,6 +358,25 @@ TEST_F(CellModelTest, RequestsOfOpenShapesRunWithTheirLike) {
   EXPECT_THAT(shapes, ElementsAre("[2,2]", "[1]", "[2,2]", "[1]"));
 }
 
+// A few bytes may ask for many steps.
+TEST_F(CellModelTest, AnswersAreBounded) {
+  CellSettings settings = FakeCellSettings();
+  settings.inputs.clear();
+  settings.states[0] = {"x", "y", /*each_step=*/true};
+  CellModel model(
+      std::make_unique<FakeModel>(FakeCellInfo(), [](const InferRequest& request,
+                                                     auto done) { done(RunFakeCell(request)); }),
+      {.id = {"m", {1}}, .settings = settings, .executor = executor_, .answer_bytes_max = 10'000},
+      metrics_);
+  const auto run = [&](int64_t steps) {
+    return RunAll(
+        model,
+        {{"x", Floats({1, 2}, {1, 1})}, {"h", Floats({1, 2}, {1, 1})}, {"lengths", Ints({steps})}});
+  };
+  EXPECT_TRUE(run(500)->answer->status.ok());
+  EXPECT_EQ(run(2000)->answer->status.code(), StatusCode::kResourceExhausted);
+}
+
 // A step in which the cell breaks its own signature is an error, not a wrong answer.
 TEST_F(CellModelTest, AnswersThatDoNotFitAreRefused) {
   const auto error = [this](const std::function<void(InferResponse&)>& change) {
