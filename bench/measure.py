@@ -26,7 +26,7 @@ import runtime_models
 import servers
 import small_calls
 import two_builds
-from batching import inside, overload, policies, two_models
+from batching import cells, inside, overload, policies, two_models
 from cache import row_cache
 from lifecycle import big_model, engine, first_answer, many_models, switches
 from scale_out import shard_times
@@ -42,6 +42,8 @@ SCENARIOS = {
     "batching_scheduler": inside.run_empty,
     "batching_lone": inside.run_lone,
     "batching_policies": policies.run,
+    "cells_large": cells.run_large,
+    "cells_small": cells.run_small,
     "batching_light": two_models.run_light,
     "batching_shares": two_models.run_shares,
     "batching_overload": overload.run,

@@ -41,10 +41,12 @@ def run_load(port, model, *flags, **times):
 
 
 def serve(models, *flags, name="penstock", cores=SERVER_CORE):
-    """A server of {name: (base path, text in penstock { })} with one loop and one compute slot, by default on one core."""
+    """A server of {name: (base path, or None, text in penstock { })} with one loop and one compute slot, by default on one core."""
     config = tempfile.NamedTemporaryFile("w", suffix=".config")
-    entries = "".join(f'config {{ name: "{model}" base_path: "{path}" penstock {{ {more} }} }}\n'
-                      for model, (path, more) in models.items())
+    entries = ""
+    for model, (path, more) in models.items():
+        where = f'base_path: "{path}" ' if path else ""
+        entries += f'config {{ name: "{model}" {where}penstock {{ {more} }} }}\n'
     config.write(f"model_config_list {{ {entries} }}")
     config.flush()
     # What overload refuses would be a line each.

@@ -2,7 +2,8 @@
 """Batching when busy against the timeout policy, over gRPC: a server for each, all in one run.
 
 The other policies are those of `--batching_parameters_file`: TensorFlow Serving's `batch_timeout_micros`. Each server has a
-core, and the client another. First all are saturated, then each gets half of what the first can do, at random moments.
+core, and the client another. First all are saturated: several times as many requests are under way as one batch holds. Then
+each gets half of what the first can do, at random moments.
 """
 import contextlib
 import tempfile
@@ -12,6 +13,7 @@ from pairs import alternate, median, ratio, row
 
 TIMEOUTS_US = (0, 1000, 2000, 5000)
 ROWS_MAX = 128
+CONNECTIONS, STREAMS = 16, 32
 SAME = 1.05
 PARAMETERS = ("max_batch_size {{ value: {rows} }} batch_timeout_micros {{ value: {timeout} }} num_batch_threads {{ value: 1 }} "
               "max_enqueued_batches {{ value: 100 }}")
@@ -32,7 +34,8 @@ def servers(stack, path):
 def measure(server, rate=None, seconds=3):
     """Throughput, p50 and p99 in ms, and CPU of a request in us."""
     before = server.cpu_us()
-    run = run_load(server.port, "m", *([f"--rate={rate:.0f}"] if rate else []), seconds=seconds, warmup=1)
+    load = [f"--rate={rate:.0f}"] if rate else [f"--connections={CONNECTIONS}", f"--streams={STREAMS}"]
+    run = run_load(server.port, "m", *load, seconds=seconds, warmup=1)
     cpu = (server.cpu_us() - before) / max(run["sent"] * (seconds + 1) / seconds, 1)
     return run["throughput"], run["latency_us"]["p50"] / 1e3, run["latency_us"]["p99"] / 1e3, cpu
 
@@ -51,7 +54,7 @@ def run(rounds):
             half = alternate(rounds, {name: lambda server=server: measure(server, rate) for name, server in found.items()})
         p99, throughput = column(half, 2), {name: ratio(rates, "busy", name) for name in rates if name != "busy"}
         others = {name: ratio(p99, "busy", name) for name in p99 if name != "busy"}
-        yield row(f"{kind}, gRPC, saturated (4x32): requests/s against the timeout "
+        yield row(f"{kind}, gRPC, saturated ({CONNECTIONS}x{STREAMS}): requests/s against the timeout "
                   "policy and against runs alone",
                   f"{median(rates, 'busy'):.0f}; " + ", ".join(f"{name}: {got:.2f}x" for name, got in throughput.items()),
                   ">= 1x", all(got >= 1 for name, got in throughput.items() if name != "alone"), figures=full)
