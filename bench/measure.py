@@ -42,6 +42,7 @@ SCENARIOS = {
     "batching_scheduler": inside.run_empty,
     "batching_lone": inside.run_lone,
     "batching_policies": policies.run,
+    "cells_alone": cells.run_alone,
     "cells_large": cells.run_large,
     "cells_small": cells.run_small,
     "batching_light": two_models.run_light,

@@ -9,6 +9,9 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import re
+import statistics
+import subprocess
 
 import grpc
 import numpy
@@ -17,7 +20,7 @@ from batching.load import serve
 from lifecycle.model_folders import scratch
 from messages import PREDICT, UNLIMITED
 from pairs import alternate, median, ratio, row
-from servers import CLIENT_CORE
+from servers import BUILD, CLIENT_CORE, SERVER_CORE
 
 SEQUENCES = 256  # different ones
 UNDER_WAY = 64   # saturated: in a closed loop
@@ -192,6 +195,19 @@ def rows_of(width, best, rates, load, p90, against_alone):
     yield row("the same, 30 % and 70 % of what the operator per request reaches: p90 against it",
               f"{median(against_alone[0], 'cell'):.1f} and {median(against_alone[1], 'cell'):.1f} ms; {low:.2f}x, {high:.2f}x",
               "" if large else "<= 1.2x, <= 1x", large or (low <= 1.2 and high <= 1), figures=against_alone)
+
+
+def run_alone(rounds):
+    """Without a model: the time of a run of the steps of 1 and of 256 sequences."""
+    program = BUILD / "bench" / "batching" / "cell_alone"
+    found = []
+    for _ in range(rounds):
+        text = subprocess.run(["taskset", "-c", SERVER_CORE, program], check=True, capture_output=True, text=True).stdout
+        found.append([float(each) for each in re.findall(r": +(\S+) us", text)])
+    one = statistics.median(times[0] for times in found)
+    each = statistics.median((times[-1] - times[0]) / 255 for times in found)
+    yield row("a run of steps, without a model, rows of one float: time, and time for each sequence in it",
+              f"{one:.2f} us, {each:.3f} us", "<= 3 us, <= 0.1 us", one <= 3 and each <= 0.1, figures=found)
 
 
 def run_large(rounds):
