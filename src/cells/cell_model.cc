@@ -111,8 +111,7 @@ struct StepRun {
 };
 
 // The sequences under way. Uses the cell and the metrics only while it has some: each keeps its
-// version loaded.
-// Thread-safe.
+// version loaded. Thread-safe.
 class CellModel::Steps final : public std::enable_shared_from_this<Steps> {
  public:
   Steps(Model& cell, CellPlan plan, CellModelOptions options, MetricSeries& series)
@@ -425,7 +424,9 @@ CellModel::~CellModel() = default;
 const ModelInfo& CellModel::info() const { return steps_->plan().info; }
 
 void CellModel::Run(const InferRequest& request, ResponseCallback done) {
-  steps_->Begin(request, std::move(done));
+  // Another thread may give the answer, and so destroy this model, before Begin returns.
+  const std::shared_ptr<Steps> steps = steps_;
+  steps->Begin(request, std::move(done));
 }
 
 void CellModel::SetBrokenCallback(core::BrokenCallback callback) {
