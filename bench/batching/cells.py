@@ -141,14 +141,16 @@ def run_width(width, rounds):
     seconds = SECONDS[width]
     with scratch() as folder, contextlib.ExitStack() as stack:
         make_models(folder, width)
-        found = {"cell": stack.enter_context(serve({
-            "project": (f"{folder}/project", "batching { enabled: false }"), "step": (f"{folder}/step", CELL), "cell": (None, BOTH)}))}
-        found |= {name: stack.enter_context(serve({name: (f"{folder}/{name}", more)}, name=name)) for name, more in {
-            "alone": "batching { enabled: false }",
-            "buckets": "batching { enabled: true max_batch_size: 32 }"}.items()}
+        def start(name, models):
+            found = {model: (path and f"{folder}/{path}", more) for model, (path, more) in models.items()}
+            return stack.enter_context(serve(found, name=name))
+
+        off, on = "batching { enabled: false }", "batching { enabled: true max_batch_size: 32 }"
+        found = {"cell": start("cell", {"project": ("project", off), "step": ("step", CELL), "cell": (None, BOTH)}),
+                 "alone": start("alone", {"alone": ("alone", off)}), "buckets": start("buckets", {"buckets": ("buckets", on)})}
         for rows in PADDED_ROWS:
             more = f'batching {{ enabled: true max_batch_size: {rows} padding_share_max: 1 pad {{ input: "x" }} }}'
-            found[f"padded {rows}"] = stack.enter_context(serve({"padded": (f"{folder}/padded", more)}, name="padded"))
+            found[f"padded {rows}"] = start("padded", {"padded": ("padded", more)})
         requests = {name: [request_bytes(name.split()[0], x, name == "buckets") for x in sequences] for name in found}
         calls = {name: lambda rate=None, name=name: measure(found[name], requests[name], seconds, rate) for name in found}
         check(found, requests)

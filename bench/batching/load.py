@@ -41,7 +41,7 @@ def run_load(port, model, *flags, **times):
 
 
 def serve(models, *flags, name="penstock", cores=SERVER_CORE):
-    """A server of {name: (base path, or None, text in penstock { })} with one loop and one compute slot, by default on one core."""
+    """A server of {name: (base path or None, text in penstock { })} with one loop and one compute slot, by default on a core."""
     config = tempfile.NamedTemporaryFile("w", suffix=".config")
     entries = ""
     for model, (path, more) in models.items():
