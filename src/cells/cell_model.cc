@@ -190,6 +190,9 @@ Status CellModel::Steps::Enter(std::span<Sequence> sequences) {
   const auto count = static_cast<int64_t>(sequences.size());
   MutexLock lock(mutex_);
   const int64_t others = sequences_.load(std::memory_order_relaxed);
+  if (count > options_.settings.sequences_max)
+    return InvalidArgument("the request has {} sequences; at most {} are allowed (sequences_max)",
+                           count, options_.settings.sequences_max);
   if (others + count > options_.settings.sequences_max)
     return Error(StatusCode::kUnavailable,
                  "{}: {} sequences are under way, and the request has {}; at most {} may be "

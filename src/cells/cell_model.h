@@ -51,7 +51,8 @@ class CellModel final : public Model {
   ~CellModel() override;
 
   const ModelInfo& info() const override;
-  // Errors: INVALID_ARGUMENT, if the inputs differ in rows or steps or a length does not fit;
+  // Errors: INVALID_ARGUMENT, if the inputs differ in rows or steps, a length does not fit, or the
+  // request has more sequences than there may ever be;
   // UNAVAILABLE, if too many sequences are under way; those of the cell.
   void Run(const InferRequest& request, ResponseCallback done) override;
   void SetBrokenCallback(core::BrokenCallback callback) override;

@@ -285,6 +285,8 @@ TEST_F(CellModelTest, WrongInputsAreRefused) {
               HasSubstr("the length -1"));
   EXPECT_THAT(RunAll(*model, {{"x", Floats({1, 5, 2}, std::vector<float>(10))}})->error(),
               HasSubstr("the input 'x' has 5 steps; at most 4"));
+  const auto four = RunAll(*model, {{"x", Floats({4, 1, 2}, std::vector<float>(8))}});
+  EXPECT_EQ(four->error(), "the request has 4 sequences; at most 3 are allowed (sequences_max)");
   const auto two = Start(*model, {{"x", x}});
   const auto more = Start(*model, {{"x", x}});
   EXPECT_THAT(more->error(),

@@ -75,6 +75,30 @@ def test_an_lstm_gives_each_sequence_its_own_answer(start, tmp_path):
 
 
 @pytest.mark.runtimes
+def test_a_cell_of_tensorflow(start, tmp_path):
+    class Step(tf.Module):
+        def __init__(self):
+            self.turn = tf.Variable(np.random.default_rng(3).standard_normal((2, 2), np.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], name='x'), tf.TensorSpec([None, 2], name='h')])
+        def __call__(self, x, h):
+            h_next = tf.tanh(x + h @ self.turn)
+            return {'y': 2 * h_next, 'h_next': h_next}
+
+    module = Step()
+    tf.saved_model.save(module, str(tmp_path / 'm' / '1'), signatures={'serving_default': module.__call__})
+    server = start({'m': f'base_path: "{tmp_path}/m" penstock {{ batching {{ cell {{ '
+                         'input: "x" state { input: "h" output: "h_next" } } } }'})
+    x = np.random.default_rng(4).standard_normal((3, 7, 2), np.float32)
+    h, expected = np.zeros((3, 2), np.float32), []
+    for step in range(7):
+        h = np.tanh(x[:, step] + h @ module.turn.numpy())
+        expected.append(2 * h)
+    with Client(server) as client:
+        np.testing.assert_allclose(client.predict('m', {'x': x})['y'], np.stack(expected, 1), atol=1e-5)
+
+
+@pytest.mark.runtimes
 def test_an_encoder_starts_a_decoder_that_stops(start, tmp_path):
     encoder, decoder = Lstm(width=WIDTH), Decoder()
     encoder.save(tmp_path / 'encoder' / '1')
@@ -158,7 +182,7 @@ def test_too_many_sequences_are_refused(start):
     server = start({'m': HALVES % 'sequences_max: 3'})
     with Client(server) as client:
         code, text = error_of(client.predict, 'm', {'x': np.float32([0] * 4), 'lengths': np.int64([1] * 4)})
-        assert code == grpc.StatusCode.UNAVAILABLE and 'at most 3 may be (sequences_max)' in text
+        assert code == grpc.StatusCode.INVALID_ARGUMENT and 'the request has 4 sequences; at most 3' in text
         assert client.predict('m', {'x': np.float32([0] * 3), 'lengths': np.int64([1] * 3)})['y'].tolist() == [[2]] * 3
 
 
