@@ -166,14 +166,15 @@ def test_sequences_of_clients_that_leave_end(start):
 
 def test_large_requests_are_decoded_between_the_steps_of_others(start):
     """They wait for a slot to be decoded in, and there is only one."""
-    server = start({'m': HALVES % 'steps_max: 1000000'}, flags=[ONE_SLOT])
+    server = start({'m': (HALVES % 'steps_max: 1000000').replace('each_step: true', '')}, flags=[ONE_SLOT])
     large = np.zeros((1, 40_000), np.float32)
     with Client(server) as client:
+        # Minutes of steps.
         long = client.stub.Predict.future(
-            predict_request('m', {'x': np.float32([0]), 'lengths': np.int64([1_000_000])}), timeout=300)
-        eventually('the long sequence', lambda: value(server, SEQUENCES) == 1)
+            predict_request('m', {'x': np.zeros(1000, np.float32), 'lengths': np.int64([1_000_000] * 1000)}), timeout=300)
+        eventually('the long sequences', lambda: value(server, SEQUENCES) == 1000)
         for _ in range(3):
-            assert client.predict('m', {'x': large, 'lengths': np.int64([2])})['y'][0, 1, 0] == 3
+            assert client.predict('m', {'x': large, 'lengths': np.int64([2])})['y'][0, 0] == 3
         assert not long.done()
         long.cancel()
 
