@@ -38,6 +38,9 @@ class Batch {
   virtual bool Take(size_t read, size_t index, const Token& token) = 0;
   // Names the key of a read, for messages.
   virtual std::string NameOf(size_t read) const = 0;
+  // Asked before a read is sent again because its answer was none. False: the batch ends at once,
+  // with UNAVAILABLE and what the answer lacked.
+  virtual bool GoesOn() { return true; }
   // Called once, as the last call: all reads are answered, or the status says why not.
   virtual void Done(Status status) = 0;
 

@@ -10,7 +10,7 @@
 //   at most one flight in twenty; if it sends nothing at all it is stalled, and this limit does not
 //   hold;
 // * the answer is none, which Batch::Take decides: the other nodes of the shard are asked, and the
-//   slot map is read anew. This goes on until the deadline.
+//   slot map is read anew. This goes on until the deadline, or until Batch::GoesOn ends it.
 // The first answer counts. Later ones are read and dropped.
 //
 // Only one slot map is read at a time. While commands are open, a timer ticks each millisecond and
@@ -372,6 +372,7 @@ void Cluster::OnAnswer(Node& node, Flight& flight, uint32_t number, std::string_
   }
   batch->problem_ = Error(StatusCode::kUnavailable, "{} does not have {}",
                           node.address().ToString(), batch->NameOf(number));
+  if (!batch->GoesOn()) return Close(*batch, batch->problem_);
   // A replica may be behind, and during a move of slots it does not know where the key is. So the
   // master is asked. If it does not know either, the map may be old.
   read.prefers_replica = IsMaster(node, read.slot);

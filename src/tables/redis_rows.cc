@@ -49,12 +49,14 @@ AskedKeys AskedKeys::AllOf(const StoreInfo& info, const Lookup& lookup) {
 
 RedisRows::RedisRows(const StoreInfo& info, const std::string& prefix,
                      std::shared_ptr<const ServedGeneration> served, const Lookup& lookup,
-                     AskedKeys asked, absl::AnyInvocable<void(Status)> done)
+                     AskedKeys asked, absl::AnyInvocable<bool()> is_current,
+                     absl::AnyInvocable<void(Status)> done)
     : info_(info),
       start_(fmt::format("{}:{}:", prefix, served->generation.name)),
       served_(std::move(served)),
       lookup_(lookup),
       asked_(std::move(asked)),
+      is_current_(std::move(is_current)),
       done_(std::move(done)) {
   deadline = lookup.deadline;
   cancel = lookup.cancel;

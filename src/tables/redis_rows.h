@@ -36,17 +36,20 @@ struct AskedKeys {
   static AskedKeys AllOf(const StoreInfo& info, const Lookup& lookup);
 };
 
-// One request. Its generation stays the same, also if a newer one comes. A key that is there
-// several times is asked for once. One thread at a time.
+// One request. All of its rows are of one generation, also if a newer one comes. A key that is
+// there several times is asked for once. One thread at a time.
 class RedisRows final : public redis::Batch {
  public:
-  // `info` must live until Done is called. `prefix` is that of all keys of the table.
+  // `info` must live until Done is called. `prefix` is that of all keys of the table. `is_current`
+  // is asked when a node lacks rows of the generation: false ends the request, as the rows may be
+  // gone for good.
   RedisRows(const StoreInfo& info, const std::string& prefix,
             std::shared_ptr<const ServedGeneration> served, const Lookup& lookup, AskedKeys asked,
-            absl::AnyInvocable<void(Status)> done);
+            absl::AnyInvocable<bool()> is_current, absl::AnyInvocable<void(Status)> done);
 
   bool Take(size_t read, size_t index, const redis::Token& token) override;
   std::string NameOf(size_t read) const override;
+  bool GoesOn() override { return is_current_(); }
   void Done(Status status) override;
 
  private:
@@ -74,6 +77,7 @@ class RedisRows final : public redis::Batch {
   const Lookup lookup_;
   AskedKeys asked_;
   std::vector<Repeated> repeated_;
+  absl::AnyInvocable<bool()> is_current_;
   absl::AnyInvocable<void(Status)> done_;
   std::vector<uint32_t> order_;    // positions of keys; each read has some of them in a row
   std::vector<uint32_t> first_;    // where those of a read begin in order_; and the end

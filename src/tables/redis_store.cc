@@ -11,6 +11,9 @@
 namespace penstock::tables {
 namespace {
 
+// How often a request begins anew because the generation of its rows has gone.
+constexpr int kAnewMax = 3;
+
 constexpr std::string_view kCommandsName = "penstock_table_redis_commands_total";
 constexpr std::string_view kCommandsHelp =
     "Commands to a Redis cluster that did not go to the master once: to a replica (replica), to a "
@@ -197,6 +200,10 @@ void RedisStore::TakeGeneration(std::string_view json) {
 }
 
 void RedisStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> done) {
+  FindIn(lookup, std::move(done), kAnewMax);
+}
+
+void RedisStore::FindIn(const Lookup& lookup, absl::AnyInvocable<void(Status)> done, int anew_max) {
   std::shared_ptr<const ServedGeneration> served;
   {
     MutexLock lock(mutex_);
@@ -211,8 +218,19 @@ void RedisStore::Find(const Lookup& lookup, absl::AnyInvocable<void(Status)> don
     if (missing > 0) rows_of_redis_->Add(missing);
   }
   if (asked.positions.empty()) return done(OkStatus());
+  const auto is_current = [this, &generation = *served] {
+    AskForGeneration(*cluster_);
+    return IsServed(generation);
+  };
+  // Shares the generation, so that no new one is taken for it.
+  auto end = [this, lookup, anew_max, served, done = std::move(done)](Status status) mutable {
+    const bool has_gone = !status.ok() && anew_max > 0 && !IsServed(*served);
+    // Also the rows that the cache had are of the generation that has gone.
+    if (has_gone) return FindIn(lookup, std::move(done), anew_max - 1);
+    done(std::move(status));
+  };
   auto rows = std::make_shared<RedisRows>(info_, settings_.prefix, std::move(served), lookup,
-                                          std::move(asked), std::move(done));
+                                          std::move(asked), is_current, std::move(end));
   if (cluster_->Submit(rows)) return;
   rows->Done(Error(StatusCode::kUnavailable,
                    "too many requests of this table wait for Redis ('requests_max' in {})",

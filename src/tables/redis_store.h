@@ -25,7 +25,9 @@ struct RedisStoreOptions {
 };
 
 // Rows in a cluster. The key PREFIX:current names their generation. It is asked for again and
-// again, and a new one is taken over between two requests. Thread-safe.
+// again, and at once when a node lacks rows of the one that is served. A new one is taken over
+// between two requests; a request whose rows have gone with their generation begins anew with the
+// new one. Thread-safe.
 class RedisStore final : public Store {
  public:
   // Connects, reads the current generation, and warns of settings of the cluster that would make a
@@ -48,6 +50,14 @@ class RedisStore final : public Store {
   // be before cluster_ is set.
   void AskForGeneration(redis::Cluster& cluster);
   void TakeGeneration(std::string_view json) EXCLUDES(mutex_);
+  // True if requests get their rows from this generation.
+  bool IsServed(const ServedGeneration& served) const EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return served_.get() == &served;
+  }
+  // Finds rows. If their generation goes meanwhile, begins anew at most so often.
+  void FindIn(const Lookup& lookup, absl::AnyInvocable<void(Status)> done, int anew_max)
+      EXCLUDES(mutex_);
 
   const RedisSettings settings_;
   const std::string current_key_;
@@ -61,7 +71,7 @@ class RedisStore final : public Store {
   Counter* rows_of_redis_ = nullptr;
   redis::ClusterCounters counters_;
   bool is_polling_ = false;  // of the cluster's thread
-  Mutex mutex_;
+  mutable Mutex mutex_;
   // Requests that read of it share it.
   std::shared_ptr<const ServedGeneration> served_ GUARDED_BY(mutex_);
   std::string wrong_json_ GUARDED_BY(mutex_);  // the last one, which the log has

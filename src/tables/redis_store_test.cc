@@ -6,6 +6,7 @@
 #include <future>
 #include <map>
 
+#include "absl/strings/str_replace.h"
 #include "redis/redis_fake.h"
 #include "tables/key_hash.h"
 #include "tables/redis_rows.h"
@@ -121,6 +122,27 @@ TEST_F(RedisStoreTest, FindsRowsByNumbers) {
   EXPECT_THAT(rows_, ElementsAre(1000, 1001, -1, -1, -8, -7, 7, 8, 7, 8));
   EXPECT_THAT(found_, ElementsAre(1, 0, 1, 1, 1));
   EXPECT_EQ(Find({}), OkStatus());
+}
+
+// The server learns of a new generation by its poll, which may come long after the old one has
+// gone. Such requests failed at their deadlines.
+TEST_F(RedisStoreTest, RowsThatHaveGoneAreThoseOfTheNewGeneration) {
+  Put("1", {7, 8});
+  const std::string seldom =
+      absl::StrReplaceAll(Json("int64", R"(, "cache_bytes": 100000)"),
+                          {{R"("poll_ms": 1,)", R"("poll_ms": 600000,)"}, {"300", "60000"}});
+  ASSERT_EQ(Open(seldom), OkStatus());
+  ASSERT_EQ(Find({7}), OkStatus());
+  ASSERT_EQ(Find({7}), OkStatus());
+  {
+    MutexLock lock(mutex_);
+    hashes_.clear();
+  }
+  Put("2", {7, 8}, /*first=*/100);
+  // The cache has the old row of 7, but one answer has rows of one generation.
+  ASSERT_EQ(Find({7, 8, 9}), OkStatus());
+  EXPECT_THAT(rows_, ElementsAre(107, 108, 108, 109, -1, -1));
+  EXPECT_THAT(found_, ElementsAre(1, 1, 0));
 }
 
 TEST_F(RedisStoreTest, FindsRowsByTexts) {
