@@ -130,7 +130,8 @@ TEST_F(RedisStoreTest, RowsThatHaveGoneAreThoseOfTheNewGeneration) {
   Put("1", {7, 8});
   const std::string seldom =
       absl::StrReplaceAll(Json("int64", R"(, "cache_bytes": 100000)"),
-                          {{R"("poll_ms": 1,)", R"("poll_ms": 600000,)"}, {"300", "60000"}});
+                          {{R"("poll_ms": 1,)", R"("poll_ms": 600000,)"},
+                           {R"("answer_timeout_ms": 300)", R"("answer_timeout_ms": 60000)"}});
   ASSERT_EQ(Open(seldom), OkStatus());
   ASSERT_EQ(Find({7}), OkStatus());
   ASSERT_EQ(Find({7}), OkStatus());
