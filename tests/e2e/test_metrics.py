@@ -114,11 +114,10 @@ def test_the_path_of_the_monitoring_configuration(start, tmp_path):
 def test_probes(start, tmp_path):
     (tmp_path / 'later').mkdir()
     server = start({**BUILTIN, 'later': str(tmp_path / 'later')}, ready=False)
-    eventually('the built-in models', lambda: server.get('/readyz/models/half')[0] == 200)
+    eventually('the built-in models', lambda: [
+        model['name'] for model in json.loads(server.get('/readyz')[1])['models']] == ['later'])
+    assert server.get('/readyz')[0] == 503 and server.get('/readyz/models/half')[0] == 200
     assert server.get('/healthz')[0] == 200
-    status, body = server.get('/readyz')
-    assert status == 503
-    assert [model['name'] for model in json.loads(body)['models']] == ['later']
     assert server.get('/readyz/models/later')[0] == 503
     assert server.get('/readyz/models/nobody')[0] == 404
     assert server.request('HEAD', '/healthz')[0] == 200
