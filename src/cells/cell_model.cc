@@ -11,13 +11,12 @@
 #include "base/mutex.h"
 #include "cells/sequence_request.h"
 #include "cells/step_order.h"
+#include "schedule/drain_meter.h"
 
 namespace penstock::cells {
 namespace {
 
 constexpr double kRowBounds[] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
-// The mean time of a step takes over this part of each new time.
-constexpr int64_t kNewPart = 8;
 
 MetricLabels Labels(const core::ServableId& id) {
   return {{"model_name", id.name}, {"model_version", std::to_string(id.version.value)}};
@@ -166,8 +165,8 @@ class CellModel::Steps final : public std::enable_shared_from_this<Steps> {
 
   Mutex mutex_;
   StepOrder order_ GUARDED_BY(mutex_);
-  uint32_t runs_ GUARDED_BY(mutex_) = 0;  // under way, or about to begin
-  Duration step_time_ GUARDED_BY(mutex_) = {};
+  uint32_t runs_ GUARDED_BY(mutex_) = 0;   // under way, or about to begin
+  double step_ns_ GUARDED_BY(mutex_) = 0;  // the mean time of a run
 };
 
 void CellModel::Steps::Begin(const InferRequest& request, ResponseCallback done) {
@@ -228,7 +227,8 @@ void CellModel::Steps::Wake() {
 Duration CellModel::Steps::PaceNow() const {
   const int64_t rows = std::max<int64_t>(options_.settings.rows_max * options_.settings.runs, 1);
   const int64_t sequences = sequences_.load(std::memory_order_relaxed);
-  return step_time_ * std::max<int64_t>((sequences + rows - 1) / rows, 1);
+  const int64_t runs = std::max<int64_t>((sequences + rows - 1) / rows, 1);
+  return std::chrono::nanoseconds(static_cast<int64_t>(step_ns_)) * runs;
 }
 
 void CellModel::Steps::RunSteps() {
@@ -361,9 +361,8 @@ bool CellModel::Steps::Finish(StepRun& run) {
   bool goes_on = false;
   {
     MutexLock lock(mutex_);
-    const Duration time = options_.clock.Now() - run.start;
-    step_time_ =
-        step_time_ == Duration::zero() ? time : step_time_ + (time - step_time_) / kNewPart;
+    const std::chrono::duration<double, std::nano> time = options_.clock.Now() - run.start;
+    schedule::UpdateAverage(step_ns_, time.count());
     for (WaitingStep* step : run.members) order_.Add(*step);
     goes_on = !order_.empty();
     if (!goes_on) --runs_;

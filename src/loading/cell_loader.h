@@ -12,8 +12,8 @@
 
 namespace penstock {
 
-// Loads through `loader`, and then wraps the model in a CellModel, whose steps run in the slots of
-// the model's queue. One thread at a time but for Cancel. `loader` must make its servables with
+// Loads through `loader`, and then wraps the model in a CellModel, whose steps have a queue
+// of their own. One thread at a time but for Cancel. `loader` must make its servables with
 // MakeServedModel.
 class CellLoader final : public LoaderStep {
  public:
